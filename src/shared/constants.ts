@@ -1,0 +1,50 @@
+// Numbers and names that rooms share; each with where it comes from.
+
+const SECOND = 1_000
+const MINUTE = 60 * SECOND
+const HOUR = 60 * MINUTE
+
+/** Go: defaultAddrTTL, dagsync/option.go. */
+export const ADDR_TTL = 48 * HOUR
+
+/** Go: defaultIdleHandlerTTL, dagsync/option.go. */
+export const IDLE_HANDLER_TTL = HOUR
+
+/** Go: defaultHttpTimeout, dagsync/option.go. */
+export const HTTP_TIMEOUT = 10 * SECOND
+
+/** Ours; Go repeats nothing by default. */
+export const HTTP_RETRY = Object.freeze({ retries: 3, minDelay: 200, maxDelay: 10 * SECOND })
+
+/** 4 MiB: what graphsync peers take in one frame, and what the IPNI spec suggests for HTTP. */
+export const MAX_BLOCK_SIZE = 4 * 1024 * 1024
+
+/** Go v0.7.8 has 1 (MaxAsyncConcurrency); indexers set it to 32 to 64. */
+export const MAX_ASYNC_SYNCS = 64
+
+/** Ours: every sync ends. */
+export const STALL_TIMEOUT = MINUTE
+
+/** Announcements over gossip: gossipsub's own limit for a message. */
+export const MAX_ANNOUNCE_SIZE = 1024 * 1024
+
+/** Ours; Go reads up to 8,192. */
+export const MAX_ANNOUNCE_ADDRS = 64
+
+/** Seen CIDs that are remembered per publisher. Go: announceCacheSize, announce/receiver.go, for all of them together. */
+export const ANNOUNCE_CACHE_SIZE = 64
+
+/** Go: announce/httpsender, defaultTimeout. */
+export const ANNOUNCE_HTTP_TIMEOUT = MINUTE
+
+/** Go: announce/httpsender.DefaultAnnouncePath. */
+export const DEFAULT_ANNOUNCE_PATH = '/announce'
+
+/** Go v0.7.8: ipnisync.IPNIPath. */
+export const IPNI_PATH = '/ipni/v1/ad'
+
+/** Go v0.7.8: ipnisync.CidSchemaHeader. */
+export const CID_SCHEMA_HEADER = 'Ipni-Cid-Schema-Type'
+
+/** Where a datastore keeps what is ours. */
+export const DATASTORE_PREFIX = '/dagsync/v1'

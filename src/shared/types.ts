@@ -1,0 +1,6 @@
+export type * from './types/announce.ts'
+export type * from './types/publisher.ts'
+export type * from './types/selector.ts'
+export type * from './types/store.ts'
+export type * from './types/subscriber.ts'
+export type * from './types/syncer.ts'

@@ -1,0 +1,62 @@
+import type { ComponentLogger, Libp2p, Metrics, PrivateKey } from '@libp2p/interface'
+import type { Multiaddr } from '@multiformats/multiaddr'
+import type { Datastore } from 'interface-datastore'
+import type { CID } from 'multiformats/cid'
+import type { AnnounceSender, PubSub } from './announce.ts'
+import type { LinkSystem } from './store.ts'
+
+export interface PublisherComponents {
+  /** Where the blocks are that are served. */
+  linkSystem: LinkSystem
+  libp2p?: Libp2p
+
+  /** Absent: `libp2p.services.pubsub` when there is one. */
+  pubsub?: PubSub
+
+  /** Signs heads. With a node it is the node's own key, else InvalidOptionError. */
+  privateKey?: PrivateKey
+
+  /** Keeps the root across restarts, under /dagsync/v1. Absent: in memory. */
+  datastore?: Datastore
+
+  /** Absent: the node's logger when there is a node, else none. */
+  logger?: ComponentLogger
+
+  /** Absent: the node's metrics when there are any. */
+  metrics?: Metrics
+}
+
+/** Each transport: absent is its default, false is off. Nothing left to serve on: InvalidOptionError. */
+export interface PublisherInit {
+  /** The gossip topic, e.g. '/indexer/ingest/mainnet'. */
+  topic?: string
+
+  /** The head at the start. Absent: what the datastore has. */
+  root?: CID
+
+  /** Plain HTTP; needs privateKey. Absent: off. */
+  http?: HttpPublisherInit | false
+
+  /** Absent: a gossip sender when there is pubsub and a topic. The caller stops senders that it passes in. */
+  senders?: AnnounceSender[]
+
+  /**
+   * What announcements carry. Absent: public HTTP addresses if there are any, else public libp2p ones; private ones only
+   * when nothing else exists.
+   */
+  announceAddrs?: Multiaddr[]
+}
+
+export interface HttpPublisherInit {
+  /** 'host:port'; port 0 takes a free one. Absent: no server, mount handleRequest(). */
+  listen?: string
+
+  /** Where handleRequest() is reachable when it is mounted elsewhere. */
+  addrs?: Multiaddr[]
+
+  /** A path that all resources are under, such as 'ipni-provider'. */
+  handlerPath?: string
+
+  /** Signed into the head. v0.3.2 peers refuse a head that has one. Absent: none. */
+  headTopic?: string
+}

@@ -1,0 +1,198 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+import type { AbortOptions, ComponentLogger, Libp2p, Metrics, PeerId, PeerInfo } from '@libp2p/interface'
+import type { Multiaddr } from '@multiformats/multiaddr'
+import type { Datastore } from 'interface-datastore'
+import type { CID } from 'multiformats/cid'
+import type { ProgressEvent, ProgressOptions } from 'progress-events'
+import type { PubSub, ReceiverInit } from './announce.ts'
+import type { RecursionLimit, SelectorNode } from './selector.ts'
+import type { LinkSystem } from './store.ts'
+
+/** Who to sync from and where. An id alone is looked up; addresses alone must carry /p2p/ID. */
+export type SyncTarget = PeerId | PeerInfo | Multiaddr | Multiaddr[]
+
+export interface SubscriberComponents {
+  /** Where blocks go, verified. */
+  linkSystem: LinkSystem
+
+  /** Without one only HTTP works (a browser page, a script). */
+  libp2p?: Libp2p
+
+  /** Absent: `libp2p.services.pubsub` when there is one. */
+  pubsub?: PubSub
+
+  /** Keeps latest syncs across restarts, under /dagsync/v1. Absent: in memory, as in Go. */
+  datastore?: Datastore
+
+  /** Absent: the node's logger when there is a node, else none. */
+  logger?: ComponentLogger
+
+  /** Absent: the node's metrics when there are any. */
+  metrics?: Metrics
+}
+
+export interface SubscriberInit {
+  /** e.g. '/indexer/ingest/mainnet'; needed for announcements over gossip. */
+  topic?: string
+
+  /** Present: listen for announcements. */
+  receiver?: ReceiverInit
+
+  /**
+   * How long an address of a publisher is remembered, in milliseconds.
+   *
+   * @default 172_800_000
+   */
+  addrTTL?: number
+
+  /**
+   * How long the state of a publisher without work is kept, in milliseconds.
+   *
+   * @default 3_600_000
+   */
+  idleHandlerTTL?: number
+
+  /** Called for every block of every sync; SyncOptions.blockHook replaces it for one sync. */
+  blockHook?: BlockHook
+
+  /**
+   * Depth of one segment; false: not segmented. Segments need a block hook that calls setNextSyncCid().
+   *
+   * @default false
+   */
+  segmentDepthLimit?: number | false
+
+  /**
+   * How deep the default selector goes.
+   *
+   * @default { none: {} }
+   */
+  syncRecursionLimit?: RecursionLimit
+
+  /**
+   * What the default selector explores at each step; it must hold a recursive edge.
+   *
+   * @default explore all, recursive
+   */
+  defaultSelectorSequence?: SelectorNode
+
+  /** Asked for a publisher that nothing is known of; a value in the datastore wins. */
+  lastKnownSync?: LastKnownSync
+
+  /** Absent: in Node a keep-alive client over sockets, elsewhere globalThis.fetch; the same limits and rules either way. */
+  fetch?: typeof globalThis.fetch
+
+  /**
+   * The limit for one HTTP request, in milliseconds.
+   *
+   * @default 10_000
+   */
+  httpTimeout?: number
+
+  /**
+   * How often a request is repeated after a transport error, 429 or 5xx, and the delays between, in milliseconds; false: never.
+   *
+   * @default { retries: 3, minDelay: 200, maxDelay: 10_000 }
+   */
+  httpRetry?: HttpRetry | false
+
+  /**
+   * The largest block or head that is accepted, in bytes.
+   *
+   * @default 4_194_304
+   */
+  maxBlockSize?: number
+
+  /**
+   * How many announce-started syncs run at once, fair between publishers.
+   *
+   * @default 64
+   */
+  maxAsyncSyncs?: number
+
+  /**
+   * A sync without progress for this long fails with StalledError, in milliseconds. The block hook's own time does not count.
+   *
+   * @default 60_000
+   */
+  stallTimeout?: number
+}
+
+/** Retries of one HTTP request; delays are milliseconds. */
+export interface HttpRetry {
+  retries: number
+  minDelay: number
+  maxDelay: number
+}
+
+/** The newest CID that is known to be synced from a publisher, from the caller's own records. */
+export type LastKnownSync = (publisher: PeerId, options?: AbortOptions) => CID | undefined | Promise<CID | undefined>
+
+/**
+ * Called in walk order once per block load, when the block is verified, stored and its links are known; awaited, so that a
+ * slow hook slows the wire. A throw fails the sync with BlockHookError. A hook may delete the block.
+ */
+export type BlockHook = (publisher: PeerId, cid: CID, actions: SegmentSyncActions) => void | Promise<void>
+
+/** What a block hook may say of the sync that it is called by. Go: SegmentSyncActions. */
+export interface SegmentSyncActions {
+  /** The CID that the next segment begins at; undefined: this segment is the last one. Without segments it does nothing. */
+  setNextSyncCid(cid: CID | undefined): void
+
+  /** Fails the sync with SegmentSyncError, once the hook has returned; undefined takes it back. */
+  failSync(error: Error | undefined): void
+}
+
+/** How one Subscriber.sync() goes. */
+export interface SyncOptions extends AbortOptions, ProgressOptions<SyncProgressEvents> {
+  /** Absent: ask the publisher for its head. */
+  cid?: CID
+
+  /** Absent: the default sequence, wrapped with stop-at-latest. Given: used as it is. */
+  selector?: SelectorNode
+
+  /** In place of the subscriber's. */
+  blockHook?: BlockHook
+
+  /** In place of the subscriber's. */
+  segmentDepthLimit?: number | false
+
+  /**
+   * Moves latest and emits SyncFinished though a CID or a selector was given.
+   *
+   * @default false
+   */
+  forceUpdateLatest?: boolean
+}
+
+/** A sync that moved latest, or an announce-started one that failed. Go: SyncFinished. */
+export interface SyncFinished {
+  cid: CID
+  peerId: PeerId
+
+  /** How many block loads the sync made, local ones included. */
+  count: number
+  error?: Error
+}
+
+export type SyncProgressEvents =
+  ProgressEvent<'dagsync:head', CID> |
+  ProgressEvent<'dagsync:block', { cid: CID, bytes: number, count: number, local: boolean }> |
+  ProgressEvent<'dagsync:segment', { next: CID, depth: number }>
+
+/** Addresses per peer, each with a time to live. */
+export interface AddressBook {
+  get(peer: PeerId): Multiaddr[]
+
+  /** ttl in milliseconds; a known address gets the later end of the two. */
+  add(peer: PeerId, addrs: Multiaddr[], ttl: number): void
+
+  /** Without addresses: all of the peer's. */
+  delete(peer: PeerId, addrs?: Multiaddr[]): void
+}
+
+/** For onSyncFinished(). */
+export interface SyncFinishedOptions extends AbortOptions {
+  /** How many events may wait for this reader; the oldest is dropped beyond it. Absent: unbounded. */
+  maxPending?: number
+}

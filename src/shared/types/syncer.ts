@@ -1,0 +1,29 @@
+import type { AbortOptions } from '@libp2p/interface'
+import type { CID } from 'multiformats/cid'
+import type { SelectorNode } from './selector.ts'
+
+/** A block that a sync has reached: verified, stored, and its links known. */
+export interface SyncedBlock {
+  cid: CID
+
+  /** Size in bytes. */
+  bytes: number
+
+  /** Whether it was in the store already. */
+  local: boolean
+}
+
+/** How one Syncer.sync() goes. */
+export interface SyncerSyncOptions extends AbortOptions {
+  /** Awaited for each block load, in walk order. */
+  onBlock?: (block: SyncedBlock) => void | Promise<void>
+}
+
+/** Syncs with one publisher over one transport; what a Subscriber is built on. */
+export interface Syncer {
+  /** The publisher's head; undefined when it has none. */
+  head(options?: AbortOptions): Promise<CID | undefined>
+
+  /** Fetches what the selector reaches from root and the store lacks. */
+  sync(root: CID, selector: SelectorNode, options?: SyncerSyncOptions): Promise<void>
+}
