@@ -48,3 +48,6 @@ export const CID_SCHEMA_HEADER = 'Ipni-Cid-Schema-Type'
 
 /** Where a datastore keeps what is ours. */
 export const DATASTORE_PREFIX = '/dagsync/v1'
+
+/** Sent with every HTTP request; the version of package.json, which a test compares. */
+export const USER_AGENT = 'dagsync/0.1.0'

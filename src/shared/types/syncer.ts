@@ -17,6 +17,9 @@ export interface SyncedBlock {
 export interface SyncerSyncOptions extends AbortOptions {
   /** Awaited for each block load, in walk order. */
   onBlock?: (block: SyncedBlock) => void | Promise<void>
+
+  /** What the root is, where that is known: a hint for the publisher (Ipni-Cid-Schema-Type). */
+  schemaType?: 'Advertisement' | 'EntryChunk'
 }
 
 /** Syncs with one publisher over one transport; what a Subscriber is built on. */

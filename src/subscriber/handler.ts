@@ -1,0 +1,117 @@
+import type { PeerId } from '@libp2p/interface'
+import type { Announce } from '../shared/types.ts'
+import type { Route } from './route.ts'
+import { Slots } from './slots.ts'
+
+/** What a handler needs of its subscriber. */
+export interface HandlerHost {
+  /** Slots of announce-started syncs, shared by all publishers. */
+  readonly slots: Slots
+
+  /** Aborted by stop(). */
+  readonly signal: AbortSignal
+
+  /** Never rejects: a failure becomes an event. */
+  syncAnnounced(handler: Handler, announce: Announce): Promise<void>
+
+  /** The handler has no work any more. */
+  idle(handler: Handler): void
+}
+
+/**
+ * One publisher: one sync that moves latest at a time, and one slot that holds the newest pending announce.
+ *
+ * Behaves as handler (go-libipni v0.4.0, dagsync/subscriber.go). Differs: one that has work does not go away.
+ */
+export class Handler {
+  readonly peerId: PeerId
+
+  /** Where the last sync went, for the next one to the same addresses. */
+  route?: Route
+
+  readonly #host: HandlerHost
+  readonly #turn = new Slots(1)
+  #pending?: Announce
+  #draining = false
+  #work = 0
+
+  constructor (peerId: PeerId, host: HandlerHost) {
+    this.peerId = peerId
+    this.#host = host
+  }
+
+  get busy (): boolean {
+    return this.#work > 0
+  }
+
+  /** Runs work that keeps the handler alive, beside any other. */
+  async beside<T> (work: () => Promise<T>): Promise<T> {
+    this.#work++
+    try {
+      return await work()
+    } finally {
+      this.#work--
+      if (!this.busy) { this.#host.idle(this) }
+    }
+  }
+
+  /** Runs work that moves latest, when its turn has come. */
+  async inTurn<T> (signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+    return this.beside(async () => {
+      await this.#turn.take(signal)
+      try {
+        return await work()
+      } finally {
+        this.#turn.release()
+      }
+    })
+  }
+
+  /** Only the newest announce matters: its chain contains all older ones. Gives the one that it replaces. */
+  offer (announce: Announce): Announce | undefined {
+    const replaced = this.#pending
+    this.#pending = announce
+    if (!this.#draining) {
+      this.#draining = true
+      void this.beside(() => this.#drain())
+    }
+    return replaced
+  }
+
+  dropPending (): void {
+    this.#pending = undefined
+  }
+
+  async #drain (): Promise<void> {
+    const { slots, signal } = this.#host
+    try {
+      while (this.#pending != null) {
+        // The turn first, then a slot: a slot that waits behind a long explicit sync would be lost to all others.
+        await this.#turn.take(signal)
+        this.#turn.release()
+        await slots.take(signal)
+        try {
+          await this.#syncPending()
+        } finally {
+          slots.release()
+        }
+      }
+    } catch (error) {
+      if (!signal.aborted) { throw error }
+      this.#pending = undefined
+    } finally {
+      this.#draining = false
+    }
+  }
+
+  async #syncPending (): Promise<void> {
+    if (!this.#turn.tryTake()) { return } // an explicit sync was quicker: ask for both again
+    try {
+      const announce = this.#pending
+      this.#pending = undefined
+      if (announce != null) { await this.#host.syncAnnounced(this, announce) }
+    } finally {
+      this.#turn.release()
+    }
+  }
+}

@@ -1,0 +1,92 @@
+import type { PeerId } from '@libp2p/interface'
+import { Handler, type HandlerHost } from './handler.ts'
+
+interface Entry {
+  handler: Handler
+
+  /** When it had its last work; it leaves a TTL later, unless it has work again. */
+  idleSince: number
+}
+
+/** The handlers of all publishers: idle ones leave after a time, busy ones never. */
+export class Handlers {
+  readonly #entries = new Map<string, Entry>() // the longest idle first
+  readonly #ttl: number
+  readonly #host: Omit<HandlerHost, 'idle'>
+  #timer?: ReturnType<typeof setTimeout>
+
+  constructor (ttl: number, host: Omit<HandlerHost, 'idle'>) {
+    this.#ttl = ttl
+    this.#host = host
+  }
+
+  get size (): number {
+    return this.#entries.size
+  }
+
+  get (peerId: PeerId): Handler {
+    const key = peerId.toString()
+    const entry = this.#entries.get(key)
+    if (entry != null) { return entry.handler }
+    const host = this.#host
+    const handler = new Handler(peerId, {
+      slots: host.slots,
+      signal: host.signal,
+      syncAnnounced: async (handler, announce) => host.syncAnnounced(handler, announce),
+      idle: () => { this.#idle(key) }
+    })
+    this.#entries.set(key, { handler, idleSince: performance.now() })
+    return handler
+  }
+
+  /** A running sync finishes, under this handler, so that no second one runs beside it. */
+  remove (peerId: PeerId): boolean {
+    const key = peerId.toString()
+    const entry = this.#entries.get(key)
+    if (entry == null) { return false }
+    entry.handler.dropPending()
+    entry.handler.route = undefined
+    if (entry.handler.busy) {
+      entry.idleSince = -Infinity // #idle() lets it go at once
+    } else {
+      this.#entries.delete(key)
+    }
+    return true
+  }
+
+  clear (): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    this.#entries.clear()
+  }
+
+  #idle (key: string): void {
+    const entry = this.#entries.get(key)
+    if (entry == null) { return }
+    this.#entries.delete(key)
+    if (entry.idleSince === -Infinity) { return }
+    entry.idleSince = performance.now()
+    this.#entries.set(key, entry)
+    this.#timer ??= this.#arm(this.#ttl)
+  }
+
+  #arm (ms: number): ReturnType<typeof setTimeout> {
+    const timer = setTimeout(this.#sweep, Math.min(ms, 2 ** 31 - 1)) as ReturnType<typeof setTimeout> & { unref?: () => void }
+    timer.unref?.()
+    return timer
+  }
+
+  readonly #sweep = (): void => {
+    this.#timer = undefined
+    const now = performance.now()
+    for (const [key, { handler, idleSince }] of this.#entries) {
+      if (handler.busy) { continue }
+      const left = idleSince + this.#ttl - now
+      if (left > 0) {
+        this.#timer = this.#arm(left)
+        return
+      }
+      this.#entries.delete(key)
+    }
+  }
+}

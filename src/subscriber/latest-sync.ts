@@ -1,0 +1,50 @@
+import type { AbortOptions, PeerId } from '@libp2p/interface'
+import { Key, type Datastore } from 'interface-datastore'
+import { CID } from 'multiformats/cid'
+import { DATASTORE_PREFIX } from '../shared/constants.ts'
+import type { LastKnownSync } from '../shared/types.ts'
+
+/**
+ * The newest synced CID of each publisher: in the datastore when there is one, else in memory.
+ *
+ * Behaves as latestSyncHandler (go-libipni v0.3.2, dagsync/latestsync.go). Differs: it can outlive the process, and what
+ * it holds wins over lastKnownSync.
+ */
+export class LatestSync {
+  readonly #memory = new Map<string, CID>()
+  readonly #datastore?: Datastore
+  readonly #prefix: string
+  readonly #lastKnown?: LastKnownSync
+
+  constructor (init: { datastore?: Datastore, topic?: string, lastKnownSync?: LastKnownSync }) {
+    this.#datastore = init.datastore
+    this.#prefix = `${DATASTORE_PREFIX}/${init.topic ?? ''}/latest/`
+    this.#lastKnown = init.lastKnownSync
+  }
+
+  async get (publisher: PeerId, options?: AbortOptions): Promise<CID | undefined> {
+    return await this.#stored(publisher, options) ?? await this.#lastKnown?.(publisher, options)
+  }
+
+  async set (publisher: PeerId, cid: CID, options?: AbortOptions): Promise<void> {
+    if (this.#datastore == null) {
+      this.#memory.set(publisher.toString(), cid)
+    } else {
+      await this.#datastore.put(this.#key(publisher), cid.bytes, options)
+    }
+  }
+
+  async #stored (publisher: PeerId, options?: AbortOptions): Promise<CID | undefined> {
+    if (this.#datastore == null) { return this.#memory.get(publisher.toString()) }
+    try {
+      return CID.decode(await this.#datastore.get(this.#key(publisher), options))
+    } catch (error) {
+      if (error instanceof Error && error.name === 'NotFoundError') { return undefined }
+      throw error
+    }
+  }
+
+  #key (publisher: PeerId): Key {
+    return new Key(this.#prefix + publisher.toString())
+  }
+}

@@ -1,0 +1,97 @@
+import { CID } from 'multiformats/cid'
+import {
+  ADDR_TTL, HTTP_RETRY, HTTP_TIMEOUT, IDLE_HANDLER_TTL, MAX_ASYNC_SYNCS, MAX_BLOCK_SIZE, STALL_TIMEOUT
+} from '../shared/constants.ts'
+import { InvalidOptionError, InvalidSelectorError } from '../shared/errors.ts'
+import type { SubscriberInit, SyncOptions } from '../shared/types.ts'
+import { exploreRecursiveWithStop, parseSelector, recursionLimitNone } from '../traversal/index.ts'
+
+const DEFAULTS = {
+  addrTTL: ADDR_TTL,
+  idleHandlerTTL: IDLE_HANDLER_TTL,
+  segmentDepthLimit: false as number | false,
+  syncRecursionLimit: recursionLimitNone,
+  httpTimeout: HTTP_TIMEOUT,
+  httpRetry: HTTP_RETRY as NonNullable<SubscriberInit['httpRetry']>,
+  maxBlockSize: MAX_BLOCK_SIZE,
+  maxAsyncSyncs: MAX_ASYNC_SYNCS,
+  stallTimeout: STALL_TIMEOUT
+}
+
+/** SubscriberInit with its defaults, checked. */
+export type SubscriberConfig = Readonly<SubscriberInit & typeof DEFAULTS>
+
+const LONGEST_TIMER = 2 ** 31 - 1
+
+/** Throws InvalidOptionError. */
+export function subscriberConfig (init: SubscriberInit): SubscriberConfig {
+  const given = Object.fromEntries(Object.entries(init).filter(([, value]) => value !== undefined))
+  const config = Object.freeze({ ...DEFAULTS, ...given }) as SubscriberConfig
+  for (const field of ['addrTTL', 'idleHandlerTTL', 'maxBlockSize', 'maxAsyncSyncs'] as const) { positive(field, config[field]) }
+  for (const field of ['httpTimeout', 'stallTimeout'] as const) { positive(field, config[field], LONGEST_TIMER) }
+  if (config.topic != null && (typeof config.topic !== 'string' || config.topic === '')) {
+    throw new InvalidOptionError('topic', 'must be a string that is not empty')
+  }
+  for (const field of ['blockHook', 'lastKnownSync', 'fetch'] as const) {
+    if (config[field] != null && typeof config[field] !== 'function') { throw new InvalidOptionError(field, 'must be a function') }
+  }
+  checkSegmentDepthLimit(config.segmentDepthLimit)
+  checkRetry(config.httpRetry)
+  checkSelector(config)
+  return config
+}
+
+/** Throws InvalidOptionError, InvalidSelectorError and, where the signal has fired, its reason. */
+export function checkSyncOptions (options: SyncOptions): SyncOptions {
+  options.signal?.throwIfAborted()
+  if (options.segmentDepthLimit !== undefined) { checkSegmentDepthLimit(options.segmentDepthLimit) }
+  if (options.blockHook != null && typeof options.blockHook !== 'function') {
+    throw new InvalidOptionError('blockHook', 'must be a function')
+  }
+  if (options.selector != null) { parseSelector(options.selector) }
+  return options.cid == null ? options : { ...options, cid: toCid('cid', options.cid) }
+}
+
+/** Takes a CID of another copy of multiformats too. Throws InvalidOptionError. */
+export function toCid (field: string, value: unknown): CID {
+  const cid = CID.asCID(value)
+  if (cid == null) { throw new InvalidOptionError(field, 'must be a CID') }
+  return cid
+}
+
+function checkSegmentDepthLimit (limit: unknown): void {
+  if (limit !== false) { positive('segmentDepthLimit', limit) }
+}
+
+function checkRetry (retry: SubscriberConfig['httpRetry']): void {
+  if (retry === false) { return }
+  if (retry == null || typeof retry !== 'object') { throw new InvalidOptionError('httpRetry', 'must be an object or false') }
+  for (const field of ['retries', 'minDelay', 'maxDelay'] as const) {
+    if (!Number.isSafeInteger(retry[field]) || retry[field] < 0 || retry[field] > LONGEST_TIMER) {
+      throw new InvalidOptionError(`httpRetry.${field}`, 'must be a whole number that is not negative')
+    }
+  }
+}
+
+function checkSelector ({ syncRecursionLimit, defaultSelectorSequence }: SubscriberConfig): void {
+  for (const [field, limit, sequence] of [
+    ['syncRecursionLimit', syncRecursionLimit, undefined],
+    ['defaultSelectorSequence', recursionLimitNone, defaultSelectorSequence]
+  ] as const) {
+    try {
+      parseSelector(exploreRecursiveWithStop(limit, sequence))
+    } catch (cause) {
+      if (cause instanceof InvalidSelectorError || cause instanceof InvalidOptionError) {
+        throw new InvalidOptionError(field, `is not valid: ${cause.message}`, { cause })
+      }
+      throw cause
+    }
+  }
+}
+
+/** Throws InvalidOptionError. */
+export function positive (field: string, value: unknown, max = Number.MAX_SAFE_INTEGER): void {
+  if (!Number.isSafeInteger(value) || (value as number) <= 0 || (value as number) > max) {
+    throw new InvalidOptionError(field, `must be a whole number from 1 to ${max}`)
+  }
+}

@@ -1,0 +1,88 @@
+import type { PeerId } from '@libp2p/interface'
+import type { CID } from 'multiformats/cid'
+import { CustomProgressEvent } from 'progress-events'
+import { BlockHookError, SegmentSyncError } from '../shared/errors.ts'
+import type { BlockHook, SegmentSyncActions, SelectorNode, SyncOptions, SyncedBlock, Syncer } from '../shared/types.ts'
+import type { Metrics } from './metrics.ts'
+import type { Run } from './run.ts'
+import { segments } from './segments.ts'
+
+/** What to pull, and whom to tell. */
+export interface PullInit {
+  cid: CID
+  selector: SelectorNode
+  stop?: CID
+  hook?: BlockHook
+  segmentDepthLimit: number | false
+  onProgress?: SyncOptions['onProgress']
+  metrics?: Metrics
+
+  /** The root is an advertisement: the publisher's head, or an announced one. */
+  advertisement: boolean
+}
+
+/** Syncs root's part of the DAG through one syncer, segment by segment; gives the number of block loads. */
+export async function pull (publisher: PeerId, syncer: Syncer, run: Run, init: PullInit): Promise<number> {
+  const { hook, onProgress, metrics } = init
+  const actions = new Actions()
+  let count = 0
+
+  const callHook = async (returned: Promise<void>, cid: CID): Promise<void> => {
+    try {
+      await run.pausedWhile(returned)
+    } catch (cause) {
+      throw hookError(cid, cause, run)
+    }
+  }
+
+  const onBlock = (block: SyncedBlock): void | Promise<void> => {
+    run.signal.throwIfAborted()
+    run.progress()
+    count++
+    metrics?.block(block)
+    if (onProgress != null) { onProgress(new CustomProgressEvent('dagsync:block', { ...block, count })) }
+    if (hook == null) { return }
+    let returned
+    try {
+      returned = hook(publisher, block.cid, actions)
+    } catch (cause) {
+      throw hookError(block.cid, cause, run)
+    }
+    if (typeof returned?.then === 'function') { return callHook(returned, block.cid) }
+  }
+
+  // without a hook nobody could name the next segment's CID
+  const parts = segments(init.cid, init.selector, hook == null ? false : init.segmentDepthLimit, init.stop)
+  const schemaType = init.advertisement ? 'Advertisement' : undefined
+  for (let part = parts.next(); part.done !== true; part = parts.next(actions.takeNext())) {
+    const { cid, selector, depth } = part.value
+    if (depth != null && onProgress != null) { onProgress(new CustomProgressEvent('dagsync:segment', { next: cid, depth })) }
+    await syncer.sync(cid, selector, { signal: run.signal, onBlock, schemaType })
+    actions.throwIfFailed()
+  }
+  return count
+}
+
+function hookError (cid: CID, cause: unknown, run: Run): unknown {
+  return run.signal.aborted ? run.signal.reason : new BlockHookError(cid, { cause })
+}
+
+/** The last call of a segment counts, as in Go. */
+class Actions implements SegmentSyncActions {
+  #next?: CID
+  #error?: Error
+
+  setNextSyncCid = (cid: CID | undefined): void => { this.#next = cid }
+
+  failSync = (error: Error | undefined): void => { this.#error = error }
+
+  takeNext (): CID | undefined {
+    const next = this.#next
+    this.#next = undefined
+    return next
+  }
+
+  throwIfFailed (): void {
+    if (this.#error != null) { throw new SegmentSyncError({ cause: this.#error }) }
+  }
+}

@@ -1,0 +1,99 @@
+import type { AbortOptions } from '@libp2p/interface'
+import { StalledError } from '../shared/errors.ts'
+
+/** How long an aborted sync may take to put things away before its caller is told. */
+const GRACE = 250
+
+/** One sync on its way: its signal, its watchdog, its end. */
+export class Run {
+  readonly #controller = new AbortController()
+  readonly #stallTimeout: number
+  #lastProgress = 0
+  #paused = false
+  #timer?: ReturnType<typeof setTimeout>
+
+  constructor (stallTimeout: number) {
+    this.#stallTimeout = stallTimeout
+  }
+
+  get signal (): AbortSignal {
+    return this.#controller.signal
+  }
+
+  abort (reason: unknown): void {
+    this.#controller.abort(reason)
+  }
+
+  progress (): void {
+    this.#lastProgress = performance.now()
+  }
+
+  /** The block hook is the user's own time: it does not count as a stall. */
+  async pausedWhile (work: Promise<void>): Promise<void> {
+    this.#paused = true
+    try {
+      await work
+    } finally {
+      this.#paused = false
+      this.progress()
+    }
+  }
+
+  /** From now on the run has to make progress. Without a timer per block: the watchdog looks when it is due. */
+  watch (): void {
+    this.progress()
+    this.#arm(this.#stallTimeout)
+  }
+
+  unwatch (): void {
+    clearTimeout(this.#timer)
+  }
+
+  #arm (ms: number): void {
+    clearTimeout(this.#timer)
+    this.#timer = setTimeout(() => {
+      const idle = this.#paused ? 0 : performance.now() - this.#lastProgress
+      if (idle >= this.#stallTimeout) {
+        this.abort(new StalledError(this.#stallTimeout))
+      } else {
+        this.#arm(Math.ceil(this.#stallTimeout - idle))
+      }
+    }, ms)
+  }
+
+  /**
+   * Settles as the work does. When the signal fires first, the work has a short grace to end; work that does not listen (a
+   * hook that never returns, a store that hangs) is left behind with the signal's reason.
+   */
+  async settle<T> (work: (run: this) => Promise<T>, options: AbortOptions = {}): Promise<T> {
+    const aborted = Promise.withResolvers<never>()
+    const abort = (): void => { this.abort(options.signal?.reason) }
+    const give = (): void => { aborted.reject(this.signal.reason) }
+    options.signal?.throwIfAborted()
+    options.signal?.addEventListener('abort', abort, { once: true })
+    this.signal.addEventListener('abort', give, { once: true })
+    const working = work(this)
+    try {
+      return await Promise.race([working, aborted.promise])
+    } catch (error) {
+      if (!this.signal.aborted) { throw error }
+      return await within(working, GRACE, this.signal)
+    } finally {
+      this.unwatch()
+      options.signal?.removeEventListener('abort', abort)
+      this.signal.removeEventListener('abort', give)
+    }
+  }
+}
+
+async function within<T> (work: Promise<T>, ms: number, signal: AbortSignal): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined
+  const grace = new Promise<never>((_resolve, reject) => { timer = setTimeout(() => { reject(signal.reason) }, ms) })
+  try {
+    return await Promise.race([work, grace])
+  } catch {
+    throw signal.reason
+  } finally {
+    clearTimeout(timer)
+  }
+}

@@ -1,0 +1,206 @@
+import type { AbortOptions, Logger, PeerId, PeerInfo } from '@libp2p/interface'
+import type { CID } from 'multiformats/cid'
+import { CustomProgressEvent } from 'progress-events'
+import { Receiver } from '../announce/index.ts'
+import type { Broadcast } from '../events/broadcast.ts'
+import { ContentNotFoundError, SubscriberStoppedError } from '../shared/errors.ts'
+import { stripPeerId } from '../shared/multiaddrs.ts'
+import type { AddressBook, Announce, PubSub, SubscriberComponents, SyncFinished, SyncOptions } from '../shared/types.ts'
+import { exploreRecursiveWithStop, stopNode } from '../traversal/index.ts'
+import type { Handler } from './handler.ts'
+import { Handlers } from './handlers.ts'
+import type { LatestSync } from './latest-sync.ts'
+import { createMetrics, type Metrics } from './metrics.ts'
+import type { SubscriberConfig } from './options.ts'
+import { pull, type PullInit } from './pull.ts'
+import { Router, type Destination, type Route } from './route.ts'
+import { Run } from './run.ts'
+import { Slots } from './slots.ts'
+
+/** What outlives a stop() and a start(). */
+export interface Kept {
+  latest: LatestSync
+  events: Broadcast<SyncFinished>
+  addressBook: AddressBook
+}
+
+/** A Subscriber between start() and stop(): everything that has to be ended. */
+export class Session {
+  readonly #components: SubscriberComponents
+  readonly #config: SubscriberConfig
+  readonly #kept: Kept
+  readonly #handlers: Handlers
+  readonly #router: Router
+  readonly #receiver?: Receiver
+  readonly #metrics?: Metrics
+  readonly #log?: Logger
+  readonly #controller = new AbortController()
+  readonly #running = new Map<Run, Promise<unknown>>()
+  #watching?: Promise<void>
+
+  constructor (components: SubscriberComponents, config: SubscriberConfig, kept: Kept) {
+    const { libp2p } = components
+    const logger = components.logger ?? libp2p?.logger
+    this.#components = components
+    this.#config = config
+    this.#kept = kept
+    this.#log = logger?.forComponent('dagsync:subscriber')
+    this.#metrics = createMetrics(components.metrics ?? libp2p?.metrics)
+    this.#router = new Router({ ...components, logger }, config, kept.addressBook)
+    this.#handlers = new Handlers(config.idleHandlerTTL, {
+      slots: new Slots(config.maxAsyncSyncs),
+      signal: this.#controller.signal,
+      syncAnnounced: async (handler, announce) => this.#syncAnnounced(handler, announce)
+    })
+    if (config.receiver != null) {
+      const pubsub = components.pubsub ?? libp2p?.services.pubsub as PubSub | undefined
+      this.#receiver = new Receiver({ pubsub, peerId: libp2p?.peerId, logger }, { ...config.receiver, topic: config.topic })
+    }
+  }
+
+  async start (options?: AbortOptions): Promise<void> {
+    if (this.#receiver == null) { return }
+    await this.#receiver.start(options)
+    this.#watching = this.#watch(this.#receiver)
+  }
+
+  async stop (): Promise<void> {
+    const stopped = new SubscriberStoppedError()
+    this.#controller.abort(stopped)
+    for (const run of this.#running.keys()) { run.abort(stopped) }
+    await this.#receiver?.stop()
+    await Promise.allSettled([...this.#running.values(), this.#watching])
+    this.#handlers.clear()
+    await this.#router.stop()
+  }
+
+  async sync ({ id, multiaddrs }: PeerInfo, options: SyncOptions): Promise<CID | undefined> {
+    const handler = this.#handlers.get(id)
+    const to = { peerId: id, addrs: multiaddrs }
+    const movesLatest = options.forceUpdateLatest === true || (options.cid == null && options.selector == null)
+    return this.#run(options, async run => movesLatest
+      ? handler.inTurn(run.signal, async () => this.#syncTo(handler, to, options, run, true))
+      : handler.beside(async () => this.#syncTo(handler, to, options, run, false)))
+  }
+
+  async announce (cid: CID, publisher: PeerInfo, options?: AbortOptions): Promise<void> {
+    await this.#receiver?.direct(cid, publisher, options)
+  }
+
+  removeHandler (publisher: PeerId): boolean {
+    return this.#handlers.remove(publisher)
+  }
+
+  async #run<T> (options: AbortOptions, work: (run: Run) => Promise<T>): Promise<T> {
+    const run = new Run(this.#config.stallTimeout)
+    const running = run.settle(work, options)
+    this.#running.set(run, running)
+    try {
+      const result = await running
+      this.#metrics?.sync('finished')
+      return result
+    } catch (error) {
+      this.#metrics?.sync('failed')
+      throw error
+    } finally {
+      this.#running.delete(run)
+    }
+  }
+
+  async #syncTo (handler: Handler, to: Destination, options: SyncOptions, run: Run, movesLatest: boolean): Promise<CID | undefined> {
+    run.watch()
+    const stop = options.selector == null ? await this.#latest(to.peerId, run) : stopNode(options.selector)
+    if (options.cid != null && stop?.equals(options.cid) === true && !movesLatest) { return options.cid }
+
+    const route = await this.#route(handler, to, run)
+    const cid = options.cid ?? await route.syncer.head({ signal: run.signal })
+    run.progress()
+    if (cid == null) { return undefined }
+    if (options.cid == null) { options.onProgress?.(new CustomProgressEvent('dagsync:head', cid)) }
+
+    const count = await this.#pull(route, run, to, {
+      cid,
+      stop,
+      selector: options.selector,
+      hook: options.blockHook ?? this.#config.blockHook,
+      segmentDepthLimit: options.segmentDepthLimit ?? this.#config.segmentDepthLimit,
+      onProgress: options.onProgress,
+      advertisement: options.cid == null
+    })
+    if (movesLatest) { await this.#finish(to.peerId, cid, count, run) }
+    return cid
+  }
+
+  /** Never rejects: the outcome is an event. */
+  async #syncAnnounced (handler: Handler, announce: Announce): Promise<void> {
+    const { peerId, hintFrom } = announce
+    const to = { peerId, addrs: announce.addrs.map(stripPeerId), announced: true, doubtful: hintFrom != null }
+    try {
+      await this.#run({}, async run => {
+        run.watch()
+        const stop = await this.#latest(peerId, run)
+        const route = await this.#route(handler, to, run)
+        const cid = await this.#announcedCid(announce, route, run, stop)
+        const { blockHook: hook, segmentDepthLimit } = this.#config
+        const count = await this.#pull(route, run, to, { cid, stop, hook, segmentDepthLimit, advertisement: true })
+        await this.#finish(peerId, cid, count, run)
+      })
+    } catch (cause) {
+      const error = cause instanceof Error ? cause : new Error(String(cause), { cause })
+      this.#log?.('announced sync of %c from %p failed - %e', announce.cid, peerId, error)
+      this.#receiver?.uncacheCid(announce.cid, peerId)
+      this.#kept.events.emit({ cid: announce.cid, peerId, count: 0, error })
+    }
+  }
+
+  /**
+   * The announced CID, or the publisher's head where an announcement alone is not to be believed: one by an unknown relay,
+   * and one of a block that is here already, which may be an old announcement that is played again: latest must not go back.
+   */
+  async #announcedCid (announce: Announce, { syncer }: Route, run: Run, stop?: CID): Promise<CID> {
+    const { cid, hintFrom } = announce
+    const { signal } = run
+    const known = stop != null && !stop.equals(cid) && await this.#components.linkSystem.has(cid, { signal })
+    if (hintFrom == null && !known) { return cid }
+    const head = await syncer.head({ signal })
+    run.progress()
+    if (head == null) { throw new ContentNotFoundError(cid) }
+    return head
+  }
+
+  async #pull (route: Route, run: Run, to: Destination, init: Omit<PullInit, 'selector'> & { selector?: SyncOptions['selector'] }): Promise<number> {
+    const { syncRecursionLimit, defaultSelectorSequence } = this.#config
+    if (init.stop?.equals(init.cid) === true) { return 0 }
+    const selector = init.selector ?? exploreRecursiveWithStop(syncRecursionLimit, defaultSelectorSequence, init.stop)
+    const count = await pull(to.peerId, route.syncer, run, { ...init, selector, metrics: this.#metrics })
+    this.#router.remember(to, route)
+    return count
+  }
+
+  async #latest (peerId: PeerId, run: Run): Promise<CID | undefined> {
+    return this.#kept.latest.get(peerId, { signal: run.signal })
+  }
+
+  async #route (handler: Handler, to: Destination, run: Run): Promise<Route> {
+    handler.route = await this.#router.route(to, handler.route, { signal: run.signal })
+    return handler.route
+  }
+
+  /** latest first: what the event sets off must find it moved. */
+  async #finish (peerId: PeerId, cid: CID, count: number, run: Run): Promise<void> {
+    run.signal.throwIfAborted()
+    await this.#kept.latest.set(peerId, cid)
+    this.#kept.events.emit({ cid, peerId, count })
+  }
+
+  async #watch (receiver: Receiver): Promise<void> {
+    try {
+      for await (const announce of receiver) {
+        this.#metrics?.announce()
+        this.#handlers.get(announce.peerId).offer(announce)
+      }
+    } catch (error) {
+      if (!this.#controller.signal.aborted) { this.#log?.error('the receiver failed - %e', error) }
+    }
+  }
+}

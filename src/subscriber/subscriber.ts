@@ -1,0 +1,144 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+import type { AbortOptions, PeerId, PeerInfo, Startable } from '@libp2p/interface'
+import type { CID } from 'multiformats/cid'
+import { Broadcast } from '../events/broadcast.ts'
+import { createAddressBook } from '../shared/address-book.ts'
+import { InvalidOptionError, NoReceiverError, SubscriberStoppedError } from '../shared/errors.ts'
+import type {
+  AddressBook, SubscriberComponents, SubscriberInit, SyncFinished, SyncFinishedOptions, SyncOptions, SyncTarget
+} from '../shared/types.ts'
+import { LatestSync } from './latest-sync.ts'
+import { checkSyncOptions, positive, subscriberConfig, toCid, type SubscriberConfig } from './options.ts'
+import { Session } from './session.ts'
+import { parseTarget } from './target.ts'
+
+/**
+ * Keeps copies of publishers' chains in step: on demand by sync(), and by itself when announcements come in.
+ *
+ * Behaves as Subscriber (go-libipni v0.3.2, dagsync/subscriber.go); docs/PARITY.md lists the differences. Nothing is opened
+ * before start(), and start() may follow stop().
+ */
+export class Subscriber implements Startable, AsyncDisposable {
+  /** HTTP addresses of publishers, from good syncs and announcements. */
+  readonly httpPeerStore: AddressBook
+
+  readonly #components: SubscriberComponents
+  readonly #config: SubscriberConfig
+  readonly #latest: LatestSync
+  readonly #events = new Broadcast<SyncFinished>()
+  #session?: Session
+  #transition: Promise<void> = Promise.resolve()
+  #stopped = false
+
+  /** Throws InvalidOptionError. */
+  constructor (components: SubscriberComponents, init: SubscriberInit = {}) {
+    if (components?.linkSystem == null) { throw new InvalidOptionError('linkSystem', 'is needed') }
+    this.#components = components
+    this.#config = subscriberConfig(init)
+    this.#latest = new LatestSync({ datastore: components.datastore, ...this.#config })
+    this.httpPeerStore = createAddressBook()
+  }
+
+  async start (options?: AbortOptions): Promise<void> {
+    return this.#next(async () => {
+      if (this.#session != null) { return }
+      const session = new Session(this.#components, this.#config, {
+        latest: this.#latest, events: this.#events, addressBook: this.httpPeerStore
+      })
+      try {
+        await session.start(options)
+      } catch (error) {
+        await session.stop()
+        throw error
+      }
+      this.#stopped = false
+      this.#session = session
+    })
+  }
+
+  /** Aborts what runs (SubscriberStoppedError), waits for it and frees everything. Idempotent, safe at any moment. */
+  async stop (): Promise<void> {
+    return this.#next(async () => {
+      const session = this.#session
+      this.#session = undefined
+      this.#stopped = true
+      await session?.stop()
+      this.#events.end()
+    })
+  }
+
+  /** start() and stop() take turns, in the order of the calls. */
+  async #next (step: () => Promise<void>): Promise<void> {
+    const done = this.#transition.then(step)
+    this.#transition = done.catch(() => {})
+    return done
+  }
+
+  /**
+   * Brings the store in step with a publisher, and gives the CID that was synced to: the publisher's head, or
+   * `options.cid`. undefined: the publisher has no head.
+   *
+   * Syncs that move latest are serial per publisher; others (a `cid` or a `selector`, and no `forceUpdateLatest`) run beside
+   * them, so a block hook may await one of the publisher that it is called for.
+   *
+   * Throws InvalidOptionError, SubscriberStoppedError, TransportUnavailableError, HeadQueryError, InvalidSignedHeadError,
+   * UnexpectedSignerError, ContentNotFoundError, TransferFailedError, HashMismatchError, BlockTooLargeError, StalledError,
+   * BlockHookError, SegmentSyncError, InvalidSelectorError, UnknownCodecError, and the signal's reason.
+   */
+  async sync (target: SyncTarget, options: SyncOptions = {}): Promise<CID | undefined> {
+    const publisher = parseTarget(target)
+    const checked = checkSyncOptions(options)
+    return this.#running().sync(publisher, checked)
+  }
+
+  /**
+   * Every SyncFinished from now on, to this reader. Registered at the call. Ends on stop(), on abort and on leaving the loop.
+   * Unbounded unless `maxPending` is given.
+   */
+  onSyncFinished (options: SyncFinishedOptions = {}): AsyncGenerator<SyncFinished, void, undefined> {
+    if (options.maxPending != null) { positive('maxPending', options.maxPending) }
+    return this.#events.reader(this.#stopped ? { signal: AbortSignal.abort() } : options)
+  }
+
+  /**
+   * A direct announcement: publisher has a new head. Resolves when it is taken, not when it is synced.
+   *
+   * Throws NoReceiverError without a receiver, InvalidOptionError, SubscriberStoppedError.
+   */
+  async announce (cid: CID, publisher: PeerInfo, options?: AbortOptions): Promise<void> {
+    const announced = toCid('cid', cid)
+    const info = parseTarget(publisher, 'publisher')
+    options?.signal?.throwIfAborted()
+    if (this.#config.receiver == null) { throw new NoReceiverError() }
+    return this.#running().announce(announced, info, options)
+  }
+
+  /** The newest CID that is synced from the publisher; where none is recorded, what lastKnownSync says. */
+  async getLatestSync (publisher: PeerId, options?: AbortOptions): Promise<CID | undefined> {
+    options?.signal?.throwIfAborted()
+    return this.#latest.get(publisher, options)
+  }
+
+  /** Where the next sync stops. */
+  async setLatestSync (publisher: PeerId, cid: CID, options?: AbortOptions): Promise<void> {
+    const latest = toCid('cid', cid)
+    options?.signal?.throwIfAborted()
+    return this.#latest.set(publisher, latest, options)
+  }
+
+  /** False when there is none. A running sync finishes, a pending announce is dropped. */
+  removeHandler (publisher: PeerId): boolean {
+    return this.#session?.removeHandler(publisher) ?? false
+  }
+
+  async [Symbol.asyncDispose] (): Promise<void> {
+    return this.stop()
+  }
+
+  #running (): Session {
+    if (this.#session == null) {
+      throw new SubscriberStoppedError(this.#stopped ? undefined : 'the subscriber is not started')
+    }
+    return this.#session
+  }
+}

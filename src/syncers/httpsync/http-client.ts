@@ -1,0 +1,55 @@
+
+/** How one request is made. */
+export interface HttpRequestInit {
+  /** @default 'GET' */
+  method?: 'GET' | 'HEAD'
+  headers?: Record<string, string>
+
+  /** From the call to the last byte of the body, redirects included; milliseconds. */
+  timeout: number
+
+  /** Bytes, also of the decoded body. */
+  maxBodySize: number
+  signal?: AbortSignal
+}
+
+/** A whole response. */
+export interface HttpResponse {
+  status: number
+  headers: { get(name: string): string | undefined }
+
+  /** Empty unless the status is 2xx: other bodies are drained and dropped. */
+  body: Uint8Array
+
+  /** Where the last redirect led. */
+  url: URL
+}
+
+/** Asks for small resources over kept connections. */
+export interface HttpClient {
+  /** After stop(): requests fail, and trying again is of no use. */
+  readonly stopped: boolean
+
+  /**
+   * Throws TransferFailedError (no connection, a broken answer, a redirect that may not be followed), TimeoutError,
+   * BlockTooLargeError, and what the signal was aborted with. A status is not an error.
+   */
+  request(url: URL, init: HttpRequestInit): Promise<HttpResponse>
+
+  /** Ends the requests under way, and every connection. */
+  stop(): Promise<void>
+}
+
+/** What createHttpClient() of client.node.ts and client.ts takes. */
+export interface HttpClientInit {
+  /** Used in place of our own connections. */
+  fetch?: typeof globalThis.fetch
+
+  /**
+   * Connect to public addresses only, after redirects too; or to those that this function takes. Where names cannot be
+   * resolved (browsers), only addresses in URLs are checked.
+   *
+   * @default false
+   */
+  filterIPs?: boolean | ((ip: string) => boolean)
+}

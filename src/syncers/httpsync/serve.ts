@@ -1,0 +1,164 @@
+import type { Logger, PrivateKey } from '@libp2p/interface'
+import type { CID } from 'multiformats/cid'
+import type { LinkSystem } from '../../shared/types.ts'
+import { readBlock } from '../../store/read.ts'
+import { parseCid } from './cid-text.ts'
+import { encodeDagJson } from './dag-json.ts'
+import type { HttpAnswer, HttpHandler, HttpRequest, Served } from './http-types.ts'
+import { lastSegment, requestPath } from './request-path.ts'
+import { encodeSignedHead } from './signed-head.ts'
+
+export interface HttpHandlerComponents {
+  linkSystem: LinkSystem
+
+  /** Signs heads. */
+  privateKey: PrivateKey
+  log?: Logger
+}
+
+export interface HttpHandlerInit {
+  root: () => CID | undefined
+
+  /** What paths must begin with. */
+  handlerPath?: string
+
+  /** Signed into the head. v0.3.2 peers refuse a head that has one. */
+  headTopic?: string
+
+  /** Called when a head or a block is answered, also when it is not found. It must not throw. */
+  onServed?: (served: Served) => void
+}
+
+// Go sets none, and sniffs this one.
+const TEXT = 'text/plain; charset=utf-8'
+
+const NO_HEAD = plain(204)
+const MALFORMED = plain(400, 'invalid request')
+const NOT_A_CID = plain(400, 'invalid request: not a cid')
+const NOT_FOUND = plain(404, 'cid not found')
+const TOO_LONG = plain(414, 'request path too long')
+const NOT_ENCODED = plain(500, 'Failed to encode')
+const NOT_LOADED = plain(500, 'unable to load data for cid')
+
+/**
+ * Serves the signed head and the blocks of a chain to clients of both generations: only the last segment of a path counts, so
+ * that `/head`, `/CID`, `/ipni/v1/ad/head` and `/ipni/v1/ad/CID` are answered, and `/.well-known/...` is a 400, which tells a
+ * v0.7.8 client that this is plain HTTP (go-libipni v0.3.2, dagsync/httpsync/publisher.go).
+ *
+ * Differs: dag-json blocks are answered as they are stored; ETag and If-None-Match; the head is signed once per root.
+ */
+export function createHttpHandler (components: HttpHandlerComponents, init: HttpHandlerInit): HttpHandler {
+  return new Handler(components, init)
+}
+
+const DAG_JSON = 0x0129
+
+class Handler implements HttpHandler {
+  readonly #components: HttpHandlerComponents
+  readonly #init: HttpHandlerInit
+  readonly #prefix: string
+  #signed?: { root: CID, body: Promise<Uint8Array> | Uint8Array }
+
+  constructor (components: HttpHandlerComponents, init: HttpHandlerInit) {
+    this.#components = components
+    this.#init = init
+    const path = trimSlashes(init.handlerPath ?? '')
+    this.#prefix = path === '' ? '' : `/${path}`
+  }
+
+  handle (request: HttpRequest): HttpAnswer | Promise<HttpAnswer> {
+    const target = requestPath(request.path)
+    if (target === 'long') { return forMethod(request, TOO_LONG) }
+    if (target === 'malformed' || !target.path.startsWith(this.#prefix)) { return forMethod(request, MALFORMED) }
+    const name = lastSegment(target.path.slice(this.#prefix.length))
+    return name === 'head' ? this.#head(request) : this.#block(request, name)
+  }
+
+  #head (request: HttpRequest): HttpAnswer | Promise<HttpAnswer> {
+    const root = this.#init.root()
+    if (root == null) { return this.#finish(request, 'head', root, NO_HEAD) }
+    const body = this.#sign(root)
+    if (body instanceof Uint8Array) { return this.#finish(request, 'head', root, found(request, root, body)) }
+    return body.then(bytes => this.#finish(request, 'head', root, found(request, root, bytes)), error => {
+      this.#components.log?.error('could not sign the head %c', root, error)
+      return this.#finish(request, 'head', root, NOT_ENCODED)
+    })
+  }
+
+  #sign (root: CID): Promise<Uint8Array> | Uint8Array {
+    if (this.#signed != null && this.#signed.root.equals(root)) { return this.#signed.body }
+    const signed: NonNullable<typeof this.#signed> = { root, body: encodeSignedHead(root, this.#components.privateKey, this.#init.headTopic) }
+    this.#signed = signed
+    const settle = (body?: Uint8Array): void => {
+      if (body != null) { signed.body = body } else if (this.#signed === signed) { this.#signed = undefined }
+    }
+    (signed.body as Promise<Uint8Array>).then(settle, () => { settle() })
+    return signed.body
+  }
+
+  #block (request: HttpRequest, name: string): HttpAnswer | Promise<HttpAnswer> {
+    let cid: CID
+    try {
+      cid = parseCid(name)
+    } catch {
+      return forMethod(request, NOT_A_CID)
+    }
+    try {
+      const read = readBlock(this.#components.linkSystem.blockstore, cid, { signal: request.signal })
+      if (read instanceof Uint8Array) { return this.#loaded(request, cid, read) }
+      return read.then(bytes => this.#loaded(request, cid, bytes), error => this.#notLoaded(request, cid, error))
+    } catch (error) {
+      return this.#notLoaded(request, cid, error)
+    }
+  }
+
+  #loaded (request: HttpRequest, cid: CID, bytes: Uint8Array): HttpAnswer {
+    if (cid.code === DAG_JSON) { return this.#finish(request, 'block', cid, found(request, cid, bytes)) }
+    try {
+      const json = encodeDagJson(this.#components.linkSystem.getCodec(cid.code).decode(bytes))
+      return this.#finish(request, 'block', cid, found(request, cid, json))
+    } catch (error) {
+      return this.#notLoaded(request, cid, error)
+    }
+  }
+
+  #notLoaded (request: HttpRequest, cid: CID, error: any): HttpAnswer {
+    if (error?.name === 'NotFoundError') { return this.#finish(request, 'block', cid, NOT_FOUND) }
+    if (request.signal?.aborted !== true) { this.#components.log?.error('could not load %c', cid, error) }
+    return this.#finish(request, 'block', cid, NOT_LOADED)
+  }
+
+  #finish (request: HttpRequest, kind: Served['kind'], cid: CID | undefined, answer: HttpAnswer): HttpAnswer {
+    const sent = forMethod(request, answer)
+    this.#init.onServed?.({ kind, cid, status: sent.status, bytes: sent.body?.byteLength ?? 0 })
+    return sent
+  }
+}
+
+function trimSlashes (path: string): string {
+  return path.replace(/^\/+|\/+$/g, '')
+}
+
+function found (request: HttpRequest, cid: CID, body: Uint8Array): HttpAnswer {
+  const tag = `"${cid}"`
+  const known = request.headers.get('if-none-match')
+  if (known != null && matches(known, tag)) { return { status: 304, headers: ['ETag', tag] } }
+  return { status: 200, headers: ['Content-Type', TEXT, 'Content-Length', String(body.byteLength), 'ETag', tag], body }
+}
+
+function matches (known: string, tag: string): boolean {
+  return known.trim() === '*' || known.split(',').some(one => one.trim().replace(/^W\//, '') === tag)
+}
+
+/** Every method is answered like GET, as in Go; HEAD without a body. */
+function forMethod (request: HttpRequest, answer: HttpAnswer): HttpAnswer {
+  return request.method === 'HEAD' && answer.body != null ? { status: answer.status, headers: answer.headers } : answer
+}
+
+/** What Go's http.Error writes. */
+function plain (status: number, text?: string): HttpAnswer {
+  const headers = ['Content-Type', TEXT, 'X-Content-Type-Options', 'nosniff']
+  if (text == null) { return { status, headers } }
+  const body = new TextEncoder().encode(`${text}\n`)
+  return { status, headers: [...headers, 'Content-Length', String(body.byteLength)], body }
+}

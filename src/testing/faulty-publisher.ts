@@ -1,0 +1,174 @@
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { generateKeyPair } from '@libp2p/crypto/keys'
+import type { PeerId, PeerInfo, PrivateKey } from '@libp2p/interface'
+import { multiaddr } from '@multiformats/multiaddr'
+import type { CID } from 'multiformats/cid'
+import { Publisher } from '../publisher/publisher.ts'
+import type { HttpPublisherInit, LinkSystem } from '../shared/types.ts'
+
+/** What a faulty publisher does with a request in place of answering it well. */
+export type Fault =
+  /** This status, these headers, this body. */
+  { status: number, headers?: Record<string, string>, body?: string | Uint8Array } |
+  /** Closes the connection hard: before an answer, or half way through it. */
+  'reset' | 'truncate' |
+  /** Says nothing, until the other side leaves. */
+  'silence' |
+  /** The right headers, and a body without end. */
+  'endless' |
+  /** The right answer with its last byte changed. */
+  'wrong-bytes' |
+  /** The right answer, one byte at a time, ten milliseconds apart. */
+  'drip'
+
+/** A request as the fault script sees it. */
+export interface FaultyRequest {
+  /** 'head', or a CID. */
+  resource: string
+  path: string
+
+  /** How many requests came before this one. */
+  index: number
+  headers: IncomingMessage['headers']
+}
+
+/** Decides what goes wrong; undefined: nothing. */
+export type FaultScript = (request: FaultyRequest) => Fault | undefined | Promise<Fault | undefined>
+
+/** How a faulty publisher begins. */
+export interface FaultyPublisherInit extends Omit<HttpPublisherInit, 'listen' | 'addrs'> {
+  root?: CID
+  script?: FaultScript
+
+  /**
+   * 0 takes a free one.
+   *
+   * @default 0
+   */
+  port?: number
+}
+
+/** A publisher over plain HTTP on loopback that misbehaves as it is told. */
+export class FaultyPublisher implements AsyncDisposable {
+  /** Every request so far. */
+  readonly requests: FaultyRequest[] = []
+  script?: FaultScript
+
+  readonly #publisher: Publisher
+  readonly #server: Server
+  readonly #leave = new AbortController()
+
+  constructor (publisher: Publisher, script?: FaultScript) {
+    this.#publisher = publisher
+    this.script = script
+    this.#server = createServer((request, response) => {
+      this.#answer(request, response).catch(() => { response.destroy() })
+    })
+  }
+
+  static async start (
+    components: { linkSystem: LinkSystem, privateKey?: PrivateKey },
+    init: FaultyPublisherInit = {}
+  ): Promise<FaultyPublisher> {
+    const { root, script, port = 0, ...http } = init
+    const privateKey = components.privateKey ?? await generateKeyPair('Ed25519')
+    const publisher = new Publisher({ linkSystem: components.linkSystem, privateKey }, { root, http })
+    await publisher.start()
+    const faulty = new FaultyPublisher(publisher, script)
+    faulty.#server.listen(port, '127.0.0.1')
+    await once(faulty.#server, 'listening')
+    return faulty
+  }
+
+  get id (): PeerId {
+    return this.#publisher.id
+  }
+
+  get port (): number {
+    return (this.#server.address() as AddressInfo).port
+  }
+
+  get info (): PeerInfo {
+    return { id: this.id, multiaddrs: [multiaddr(`/ip4/127.0.0.1/tcp/${this.port}/http`)] }
+  }
+
+  async setRoot (cid: CID | undefined): Promise<void> {
+    await this.#publisher.setRoot(cid)
+  }
+
+  /** The first `count` requests are answered, each later one is reset. */
+  resetAfter (count: number): void {
+    const from = this.requests.length + count
+    this.script = ({ index }) => index >= from ? 'reset' : undefined
+  }
+
+  /** How many connections are open now. */
+  async connections (): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.#server.getConnections((error, count) => { error == null ? resolve(count) : reject(error) })
+    })
+  }
+
+  async stop (): Promise<void> {
+    this.#leave.abort()
+    this.#server.closeAllConnections()
+    if (this.#server.listening) {
+      const closed = once(this.#server, 'close')
+      this.#server.close()
+      await closed
+    }
+    await this.#publisher.stop()
+  }
+
+  async [Symbol.asyncDispose] (): Promise<void> {
+    return this.stop()
+  }
+
+  async #answer (request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const path = request.url ?? '/'
+    const seen = { resource: path.slice(path.lastIndexOf('/') + 1), path, index: this.requests.length, headers: request.headers }
+    this.requests.push(seen)
+    const fault = await this.script?.(seen)
+    if (fault == null || typeof fault === 'string') { return this.#serve(request, response, fault) }
+    response.writeHead(fault.status, fault.headers).end(fault.body)
+  }
+
+  async #serve (request: IncomingMessage, response: ServerResponse, fault?: Fault): Promise<void> {
+    if (fault === 'silence') { return }
+    if (fault === 'endless') { return this.#endless(response) }
+    if (fault === 'reset') {
+      request.socket.resetAndDestroy()
+      return
+    }
+    const right = await this.#publisher.handleRequest(new Request(`http://localhost${request.url}`, { method: request.method }))
+    const body = new Uint8Array(await right.arrayBuffer())
+    const headers = Object.fromEntries(right.headers)
+    if (fault === 'wrong-bytes') { body[body.length - 1] ^= 1 }
+    response.writeHead(right.status, fault === 'truncate' ? { ...headers, 'content-length': String(body.length) } : headers)
+    if (fault === 'drip') { return this.#drip(response, body) }
+    if (fault === 'truncate') {
+      response.write(body.subarray(0, body.length >> 1), () => { request.socket.destroy() })
+    } else {
+      response.end(body)
+    }
+  }
+
+  async #endless (response: ServerResponse): Promise<void> {
+    const piece = new Uint8Array(64 * 1024).fill(0x20)
+    response.writeHead(200)
+    while (!response.destroyed && !response.write(piece)) {
+      await Promise.race([once(response, 'drain'), once(response, 'close')])
+    }
+  }
+
+  async #drip (response: ServerResponse, body: Uint8Array): Promise<void> {
+    for (const byte of body) {
+      if (response.destroyed || this.#leave.signal.aborted) { return }
+      response.write(Uint8Array.of(byte))
+      await new Promise(resolve => setTimeout(resolve, 10))
+    }
+    response.end()
+  }
+}

@@ -1,0 +1,121 @@
+import { InvalidMessageError } from '../../shared/errors.ts'
+
+// What no head may hold: control characters, and CR or LF other than as a pair (request smuggling begins there).
+// eslint-disable-next-line no-control-regex
+const FORBIDDEN = /[\0-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|(?<!\r)\n/
+
+// Beyond one byte a character would be cut to another one, LF among them.
+const UNWRITABLE = /[^\t\x20-\x7e\x80-\xff]/
+const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
+const STATUS_LINE = /^HTTP\/1\.([01]) ([1-9][0-9]{2})(?: .*)?$/
+const REQUEST_LINE = /^([A-Z]+) ([!-~]+) HTTP\/1\.([01])$/
+
+// Said twice they contradict each other or hide something.
+const ONCE = new Set(['content-length', 'transfer-encoding', 'host'])
+
+/** The headers of one message, by name in any case; repeated ones joined by a comma. */
+export class HttpHeaders {
+  private readonly values = new Map<string, string>()
+
+  get (name: string): string | undefined {
+    return this.values.get(name.toLowerCase())
+  }
+
+  /** Throws InvalidMessageError for a repeated header that may be there once only. */
+  add (name: string, value: string): void {
+    const key = name.toLowerCase()
+    const before = this.values.get(key)
+    if (before == null) {
+      this.values.set(key, value)
+      return
+    }
+    if (ONCE.has(key)) {
+      throw new InvalidMessageError(`HTTP header ${key} is repeated`)
+    }
+    this.values.set(key, `${before}, ${value}`)
+  }
+}
+
+/** The head of a response. */
+export interface ResponseHead {
+  minor: number
+  status: number
+  headers: HttpHeaders
+}
+
+/** The head of a request. */
+export interface RequestHead {
+  minor: number
+  method: string
+  target: string
+  headers: HttpHeaders
+}
+
+/** Reads a head, with its empty line at the end. Throws InvalidMessageError. */
+export function parseResponseHead (text: string): ResponseHead {
+  const { start, headers } = parseHead(text)
+  const match = STATUS_LINE.exec(start)
+  if (match == null) {
+    throw new InvalidMessageError('not an HTTP/1.x status line')
+  }
+  return { minor: Number(match[1]), status: Number(match[2]), headers }
+}
+
+/** Reads a head, with its empty line at the end. Throws InvalidMessageError. */
+export function parseRequestHead (text: string): RequestHead {
+  const { start, headers } = parseHead(text)
+  const match = REQUEST_LINE.exec(start)
+  if (match == null) {
+    throw new InvalidMessageError('not an HTTP/1.x request line')
+  }
+  return { method: match[1], target: match[2], minor: Number(match[3]), headers }
+}
+
+/** Writes the head of a GET-like request, without body. Throws InvalidMessageError for a name or value that would break it. */
+export function writeRequestHead (method: string, target: string, headers: Iterable<[string, string]>): string {
+  return writeHead(`${method} ${target} HTTP/1.1`, headers)
+}
+
+/** Writes the head of a response. Throws InvalidMessageError for a name or value that would break it. */
+export function writeResponseHead (status: number, headers: Iterable<[string, string]>, reason = ''): string {
+  return writeHead(`HTTP/1.1 ${status} ${reason}`, headers)
+}
+
+function writeHead (start: string, headers: Iterable<[string, string]>): string {
+  let text = `${start}\r\n`
+  let checked = start
+  for (const [name, value] of headers) {
+    if (!TOKEN.test(name)) {
+      throw new InvalidMessageError('not a name of an HTTP header')
+    }
+    text += `${name}: ${value}\r\n`
+    checked += value
+  }
+  if (UNWRITABLE.test(checked)) {
+    throw new InvalidMessageError('HTTP head that would hold a control character')
+  }
+  return text + '\r\n'
+}
+
+function parseHead (text: string): { start: string, headers: HttpHeaders } {
+  if (FORBIDDEN.test(text)) {
+    throw new InvalidMessageError('HTTP head with a control character')
+  }
+  const headers = new HttpHeaders()
+  let end = text.indexOf('\r\n')
+  const start = text.slice(0, end)
+  for (let at = end + 2; (end = text.indexOf('\r\n', at)) > at; at = end + 2) {
+    parseHeaderLine(text.slice(at, end), headers)
+  }
+  return { start, headers }
+}
+
+/** Folded lines and spaces before the colon are refused, as RFC 9112 5.1 and 5.2 ask. */
+export function parseHeaderLine (line: string, headers: HttpHeaders): void {
+  const colon = line.indexOf(':')
+  const name = line.slice(0, Math.max(colon, 0))
+  if (!TOKEN.test(name)) {
+    throw new InvalidMessageError('not an HTTP header line')
+  }
+  headers.add(name, line.slice(colon + 1).trim())
+}

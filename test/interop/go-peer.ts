@@ -1,0 +1,194 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
+import { buildGo, GO_PEERS, type GoVersion } from './go-build.ts'
+import type { ChildProcessWithoutNullStreams } from 'node:child_process'
+
+/** Who and where a publisher is. */
+export interface PublisherAddress { peerId: string, addrs: string[] }
+/** Calls of the block hook; CIDs of the first 2,000. */
+export interface HookCalls { count: number, cids: string[] }
+/** Bytes of resident memory, now and at its peak since `idle`; milliseconds of processor time. */
+export interface Stats { rss: number, peak: number, cpu: number }
+
+/** What a peer can be asked: its arguments and its answer. Bytes are base64, CIDs, peer ids and multiaddrs text. Absent arguments have defaults. */
+export interface Commands {
+  /** The key (ed25519 and secp256k1 from the seed of 32 bytes, RSA and ECDSA random) and the libp2p node. First of all. */
+  start: [{ seed?: string, keyType?: 'ed25519' | 'secp256k1' | 'rsa' | 'ecdsa', listen?: string[] }, PublisherAddress & { pid: number }]
+  /** Joins the topic. Before publisher and subscriber, which share it. */
+  gossip: [{ topic: string }, null]
+  /** Waits until so many others are known to be subscribed. */
+  gossipPeers: [{ count: number }, string[]]
+  connect: [{ peerId?: string, addrs: string[] }, null]
+
+  /** Puts count nodes, or signed IPNI advertisements, on top of the chain; the last one is the new root. Lists are newest first. */
+  chain: [{ count: number, payload?: number, seed?: number, kind?: 'node' | 'ad', entries?: number, list?: boolean }, { head: string, cids: string[], entries: string[] }]
+  has: [{ cids: string[] }, { has: boolean[], blocks: number }]
+  drop: [{ cids: string[] }, null]
+  /** Unchecked. */
+  put: [{ cid: string, bytes: string }, null]
+  get: [{ cid: string }, string | null]
+
+  publisher: [{ transport?: 'http' | 'dtsync' | 'libp2phttp', listen?: string, handlerPath?: string, headTopic?: string, topic?: string }, PublisherAddress]
+  /** Without a CID: no head. */
+  setRoot: [{ cid?: string }, null]
+  closePublisher: [{}, null]
+  /** `at`: just before it was sent, microseconds of the machine's monotonic clock. Default: head and addresses of the publisher. */
+  announce: [{ via: 'gossip' | 'http' | 'json', urls?: string[], cid?: string, addrs?: string[], extraData?: string }, { at: number }]
+
+  subscriber: [{ topic?: string, receive?: boolean, resend?: boolean, filterIPs?: boolean, allow?: string[], segmentDepthLimit?: number, anySelector?: boolean }, null]
+  /** To the head, to `cid`, or the chain of entry chunks from `entries`. */
+  sync: [PublisherAddress & { cid?: string, entries?: string, depthLimit?: number, resync?: boolean }, HookCalls & { cid: string | null, ms: number }]
+  latest: [{ peerId: string }, string | null]
+  setLatest: [{ peerId: string, cid: string }, null]
+  /** Since the last `sync` began or since they were asked for. */
+  hooks: [{}, HookCalls]
+  /** Takes HTTP announces as storetheindex does, and hands them to the subscriber. */
+  announceServer: [{}, { url: string }]
+
+  /** Collects garbage and makes the memory that is left the peak. */
+  idle: [{}, Stats]
+  stats: [{}, Stats]
+}
+
+/** What a peer tells unasked. `at`: microseconds of the machine's monotonic clock. */
+export interface Events {
+  syncFinished: { cid: string, peerId: string, count: number, error?: string, at: number }
+  announced: { cid: string, addrs: string[], extraData: string | null, contentType: string, userAgent: string }
+}
+
+interface Waiter { resolve (value: any): void, reject (error: Error): void, timer: NodeJS.Timeout }
+
+const TIMEOUT = 30_000
+const STOP_TIMEOUT = 5_000
+
+/** A process that is driven by JSON lines (the language: Commands). Every wait ends by itself. */
+export class Peer implements AsyncDisposable {
+  readonly name: string
+  readonly #child: ChildProcessWithoutNullStreams
+  readonly #answers = new Map<number, Waiter>()
+  readonly #events = new Map<string, { queue: any[], waiters: Waiter[] }>()
+  readonly #exited: Promise<unknown>
+  #lastId = 0
+  #stderr = ''
+  #ended?: Error
+
+  constructor (name: string, command: string, args: string[] = []) {
+    this.name = name
+    this.#child = spawn(command, args, { env: { ...process.env, GOLOG_LOG_LEVEL: 'error' } })
+    this.#exited = once(this.#child, 'close').catch(() => {})
+    this.#child.on('error', error => { this.#end(error.message) })
+    this.#child.on('close', (code, signal) => { this.#end(`ended with ${signal ?? code}`) })
+    this.#child.stdin.on('error', () => {}) // told by close
+    this.#child.stderr.setEncoding('utf8').on('data', text => { this.#stderr = (this.#stderr + text).slice(-10_000) })
+    createInterface(this.#child.stdout).on('line', line => { this.#read(line) })
+  }
+
+  /** Rejects with the peer's own error text as the message. */
+  async call<K extends keyof Commands> (cmd: K, args: Commands[K][0], timeout = TIMEOUT): Promise<Commands[K][1]> {
+    if (this.#ended != null) { throw this.#ended }
+    const id = ++this.#lastId
+    try {
+      return await this.#wait(`${cmd} took more than ${timeout} ms`, timeout + 1_000, waiter => {
+        this.#answers.set(id, waiter)
+        this.#child.stdin.write(`${JSON.stringify({ id, cmd, timeout, ...args })}\n`)
+      })
+    } finally {
+      this.#answers.delete(id)
+    }
+  }
+
+  /** The next event of that name which was not taken yet. */
+  async event<K extends keyof Events> (name: K, timeout = TIMEOUT): Promise<Events[K]> {
+    const { queue, waiters } = this.#eventsOf(name)
+    if (queue.length > 0) { return queue.shift() }
+    if (this.#ended != null) { throw this.#ended }
+    let mine: Waiter | undefined
+    try {
+      return await this.#wait(`no ${name} for ${timeout} ms`, timeout, waiter => { waiters.push(mine = waiter) })
+    } finally {
+      if (mine != null && waiters.includes(mine)) { waiters.splice(waiters.indexOf(mine), 1) }
+    }
+  }
+
+  /** Events that came and were not taken. */
+  pending<K extends keyof Events> (name: K): Array<Events[K]> {
+    return [...this.#eventsOf(name).queue]
+  }
+
+  async stop (): Promise<void> {
+    this.#child.stdin.end()
+    const timer = setTimeout(() => { this.#child.kill('SIGKILL') }, STOP_TIMEOUT)
+    await this.#exited
+    clearTimeout(timer)
+  }
+
+  async [Symbol.asyncDispose] (): Promise<void> {
+    await this.stop()
+  }
+
+  #read (line: string): void {
+    let message: any
+    try {
+      message = JSON.parse(line)
+    } catch {
+      this.#stderr += `not JSON: ${line}\n`
+      return
+    }
+    if (message.event != null) {
+      const { queue, waiters } = this.#eventsOf(message.event)
+      const waiter = waiters.shift()
+      if (waiter == null) { queue.push(message) } else { waiter.resolve(message) }
+    } else if (message.error != null) {
+      this.#answers.get(message.id)?.reject(new Error(message.error))
+    } else {
+      this.#answers.get(message.id)?.resolve(message.ok)
+    }
+  }
+
+  async #wait (late: string, timeout: number, begin: (waiter: Waiter) => void): Promise<any> {
+    let timer: NodeJS.Timeout | undefined
+    try {
+      return await new Promise((resolve, reject) => {
+        timer = setTimeout(() => { reject(new Error(`${this.name}: ${late}\n${this.#stderr}`)) }, timeout)
+        begin({ resolve, reject, timer })
+      })
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  #eventsOf (name: string): { queue: any[], waiters: Waiter[] } {
+    let events = this.#events.get(name)
+    if (events == null) { this.#events.set(name, events = { queue: [], waiters: [] }) }
+    return events
+  }
+
+  #end (why: string): void {
+    this.#ended ??= new Error(`${this.name} ${why}\n${this.#stderr}`)
+    for (const waiter of this.#answers.values()) { waiter.reject(this.#ended) }
+    for (const { waiters } of this.#events.values()) {
+      for (const waiter of waiters.splice(0)) { waiter.reject(this.#ended) }
+    }
+  }
+}
+
+/** A started Go peer: `await using peer = await GoPeer.start('v078', { seed: 1 })`. */
+export class GoPeer extends Peer {
+  peerId = ''
+  /** Of the libp2p node, without /p2p. */
+  addrs: string[] = []
+
+  static async start (version: GoVersion, init: { seed?: number, keyType?: Commands['start'][0]['keyType'] } = {}): Promise<GoPeer> {
+    const { dir, toolchain } = GO_PEERS[version]
+    const peer = new GoPeer(`Go ${version}`, await buildGo(dir, toolchain))
+    try {
+      const seed = Buffer.alloc(32, init.seed ?? 1).toString('base64')
+      Object.assign(peer, await peer.call('start', { seed, keyType: init.keyType }))
+      return peer
+    } catch (error) {
+      await peer.stop()
+      throw error
+    }
+  }
+}

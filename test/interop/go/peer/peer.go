@@ -1,0 +1,183 @@
+package peer
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+
+	"github.com/ipfs/go-cid"
+	"github.com/ipni/go-libipni/announce/gossiptopic"
+	"github.com/ipni/go-libipni/dagsync"
+	"github.com/libp2p/go-libp2p"
+	pubsub "github.com/libp2p/go-libp2p-pubsub"
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	libpeer "github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
+)
+
+type peer struct {
+	lib   Library
+	store *store
+	head  cid.Cid // of the chain; the publisher's root follows it
+
+	key   crypto.PrivKey
+	host  host.Host
+	topic *pubsub.Topic
+
+	publisher  dagsync.Publisher
+	subscriber *dagsync.Subscriber
+	hook       hook
+}
+
+func (p *peer) commands() map[string]command {
+	return map[string]command{
+		"start":       typed(p.start),
+		"gossip":      typed(p.gossip),
+		"gossipPeers": typed(p.gossipPeers),
+		"connect":     typed(p.connect),
+
+		"chain": typed(p.chain),
+		"has":   typed(p.has),
+		"drop":  typed(p.drop),
+		"put":   typed(p.put),
+		"get":   typed(p.get),
+
+		"publisher":      typed(p.startPublisher),
+		"setRoot":        typed(p.setRoot),
+		"announce":       typed(p.announce),
+		"closePublisher": typed(p.closePublisher),
+
+		"subscriber":     typed(p.startSubscriber),
+		"sync":           typed(p.sync),
+		"latest":         typed(p.latest),
+		"setLatest":      typed(p.setLatest),
+		"hooks":          typed(p.hooks),
+		"announceServer": typed(p.announceServer),
+
+		"idle":  typed(p.idle),
+		"stats": typed(p.stats),
+	}
+}
+
+var errNotStarted = errors.New("not started")
+
+// start makes the key, from the seed for ed25519 and secp256k1, and the libp2p node.
+func (p *peer) start(_ context.Context, args struct {
+	Seed    []byte
+	KeyType string
+	Listen  []string
+}) (any, error) {
+	key, err := makeKey(args.KeyType, args.Seed)
+	if err != nil {
+		return nil, err
+	}
+	if args.Listen == nil {
+		args.Listen = []string{"/ip4/127.0.0.1/tcp/0"}
+	}
+	h, err := libp2p.New(libp2p.Identity(key), libp2p.ListenAddrStrings(args.Listen...))
+	if err != nil {
+		return nil, err
+	}
+	p.key, p.host = key, h
+	return map[string]any{"peerId": h.ID().String(), "addrs": texts(h.Addrs()), "go": runtime.Version(), "pid": os.Getpid()}, nil
+}
+
+func makeKey(kind string, seed []byte) (crypto.PrivKey, error) {
+	switch kind {
+	case "", "ed25519":
+		key, _, err := crypto.GenerateEd25519Key(bytes.NewReader(seed))
+		return key, err
+	case "secp256k1":
+		return crypto.UnmarshalSecp256k1PrivateKey(seed)
+	case "rsa":
+		key, _, err := crypto.GenerateRSAKeyPair(2048, rand.Reader)
+		return key, err
+	case "ecdsa":
+		key, _, err := crypto.GenerateECDSAKeyPair(rand.Reader)
+		return key, err
+	}
+	return nil, fmt.Errorf("no such key type: %s", kind)
+}
+
+// gossip joins the topic. A node has one pubsub, so publisher and subscriber share it.
+func (p *peer) gossip(_ context.Context, args struct{ Topic string }) (any, error) {
+	if p.host == nil {
+		return nil, errNotStarted
+	}
+	topic, _, err := gossiptopic.MakeTopic(p.host, args.Topic)
+	p.topic = topic
+	return nil, err
+}
+
+// gossipPeers waits until so many peers are known to be subscribed to the topic.
+func (p *peer) gossipPeers(ctx context.Context, args struct{ Count int }) (any, error) {
+	if p.topic == nil {
+		return nil, errors.New("no topic: gossip first")
+	}
+	err := poll(ctx, func() bool { return len(p.topic.ListPeers()) >= args.Count })
+	if err != nil {
+		return nil, fmt.Errorf("%d of %d peers subscribed: %w", len(p.topic.ListPeers()), args.Count, err)
+	}
+	ids := []string{}
+	for _, id := range p.topic.ListPeers() {
+		ids = append(ids, id.String())
+	}
+	return ids, nil
+}
+
+func (p *peer) connect(ctx context.Context, args struct {
+	PeerID string
+	Addrs  []string
+}) (any, error) {
+	if p.host == nil {
+		return nil, errNotStarted
+	}
+	info, err := addrInfo(args.PeerID, args.Addrs)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.host.Connect(ctx, info); err != nil {
+		return nil, err
+	}
+	if p.host.Network().Connectedness(info.ID) != network.Connected {
+		return nil, errors.New("not connected")
+	}
+	return nil, nil
+}
+
+func addrInfo(id string, addrs []string) (libpeer.AddrInfo, error) {
+	var info libpeer.AddrInfo
+	if id != "" {
+		decoded, err := libpeer.Decode(id)
+		if err != nil {
+			return info, err
+		}
+		info.ID = decoded
+	}
+	for _, text := range addrs {
+		addr, err := multiaddr.NewMultiaddr(text)
+		if err != nil {
+			return info, err
+		}
+		addr, inner := libpeer.SplitAddr(addr)
+		if info.ID == "" {
+			info.ID = inner
+		}
+		info.Addrs = append(info.Addrs, addr)
+	}
+	return info, nil
+}
+
+func texts(addrs []multiaddr.Multiaddr) []string {
+	out := make([]string, 0, len(addrs))
+	for _, addr := range addrs {
+		out = append(out, addr.String())
+	}
+	return out
+}
