@@ -5,7 +5,7 @@
  */
 
 export { InvalidMultiaddrError } from './errors.ts'
-export { multiaddrFromBytes, peerIdOf, registerHttpath, sameAddrs, stripPeerId, UnknownProtocol, withPeerId } from './multiaddrs/bytes.ts'
+export { multiaddrFromBytes, peerIdOf, registerHttpath, sameAddrs, stripPeerId, withPeerId } from './multiaddrs/bytes.ts'
 export { filterPublic, isPublicAddr, isPublicIp } from './multiaddrs/public.ts'
 export { findHttpAddrs, isHttpAddr, parseMultiaddrs, parsePeers } from './multiaddrs/text.ts'
 export { multiaddrToUrl, urlToMultiaddr, withHttpPath } from './multiaddrs/url.ts'

@@ -4,6 +4,7 @@ import { createInterface } from 'node:readline'
 import { buildGo, GO_PEERS, type GoVersion } from './go-build.ts'
 import type { ChildProcessWithoutNullStreams } from 'node:child_process'
 
+export type KeyType = 'ed25519' | 'secp256k1' | 'rsa' | 'ecdsa'
 /** Who and where a publisher is. */
 export interface PublisherAddress { peerId: string, addrs: string[] }
 /** Calls of the block hook; CIDs of the first 2,000. */
@@ -11,44 +12,71 @@ export interface HookCalls { count: number, cids: string[] }
 /** Bytes of resident memory, now and at its peak since `idle`; milliseconds of processor time. */
 export interface Stats { rss: number, peak: number, cpu: number }
 
-/** What a peer can be asked: its arguments and its answer. Bytes are base64, CIDs, peer ids and multiaddrs text. Absent arguments have defaults. */
+/** Absent arguments have defaults. */
+type Command<Args, Answer = null> = [Args, Answer]
+
+/** What a peer can be asked: arguments and answer. Bytes are base64; CIDs, peer ids and multiaddrs are text. */
 export interface Commands {
-  /** The key (ed25519 and secp256k1 from the seed of 32 bytes, RSA and ECDSA random) and the libp2p node. First of all. */
-  start: [{ seed?: string, keyType?: 'ed25519' | 'secp256k1' | 'rsa' | 'ecdsa', listen?: string[] }, PublisherAddress & { pid: number }]
+  /**
+   * First of all: makes the key and the libp2p node. ed25519 and secp256k1 keys come from the seed of 32 bytes, others are
+   * random. `store: 'discard'` drops all blocks (ours only).
+   */
+  start: Command<{ seed?: string, keyType?: KeyType, listen?: string[], store?: 'discard' }, PublisherAddress & { pid: number }>
   /** Joins the topic. Before publisher and subscriber, which share it. */
-  gossip: [{ topic: string }, null]
+  gossip: Command<{ topic: string }>
   /** Waits until so many others are known to be subscribed. */
-  gossipPeers: [{ count: number }, string[]]
-  connect: [{ peerId?: string, addrs: string[] }, null]
+  gossipPeers: Command<{ count: number }, string[]>
+  connect: Command<{ peerId?: string, addrs: string[] }>
 
   /** Puts count nodes, or signed IPNI advertisements, on top of the chain; the last one is the new root. Lists are newest first. */
-  chain: [{ count: number, payload?: number, seed?: number, kind?: 'node' | 'ad', entries?: number, list?: boolean }, { head: string, cids: string[], entries: string[] }]
-  has: [{ cids: string[] }, { has: boolean[], blocks: number }]
-  drop: [{ cids: string[] }, null]
+  chain: Command<
+    { count: number, payload?: number, seed?: number, kind?: 'node' | 'ad', entries?: number, list?: boolean },
+    { head: string, cids: string[], entries: string[] }
+  >
+  has: Command<{ cids: string[] }, { has: boolean[], blocks: number }>
+  drop: Command<{ cids: string[] }>
   /** Unchecked. */
-  put: [{ cid: string, bytes: string }, null]
-  get: [{ cid: string }, string | null]
+  put: Command<{ cid: string, bytes: string }>
+  get: Command<{ cid: string }, string | null>
 
-  publisher: [{ transport?: 'http' | 'dtsync' | 'libp2phttp', listen?: string, handlerPath?: string, headTopic?: string, topic?: string }, PublisherAddress]
+  publisher: Command<
+    { transport?: 'http' | 'dtsync' | 'libp2phttp', listen?: string, handlerPath?: string, headTopic?: string, topic?: string },
+    PublisherAddress
+  >
   /** Without a CID: no head. */
-  setRoot: [{ cid?: string }, null]
-  closePublisher: [{}, null]
+  setRoot: Command<{ cid?: string }>
+  closePublisher: Command<{}>
   /** `at`: just before it was sent, microseconds of the machine's monotonic clock. Default: head and addresses of the publisher. */
-  announce: [{ via: 'gossip' | 'http' | 'json', urls?: string[], cid?: string, addrs?: string[], extraData?: string }, { at: number }]
+  announce: Command<
+    { via: 'gossip' | 'http' | 'json', urls?: string[], cid?: string, addrs?: string[], extraData?: string },
+    { at: number }
+  >
 
-  subscriber: [{ topic?: string, receive?: boolean, resend?: boolean, filterIPs?: boolean, allow?: string[], segmentDepthLimit?: number, anySelector?: boolean }, null]
+  /** anySelector: follow all links, not PreviousID alone. */
+  subscriber: Command<{
+    topic?: string
+    receive?: boolean
+    resend?: boolean
+    filterIPs?: boolean
+    allow?: string[]
+    segmentDepthLimit?: number
+    anySelector?: boolean
+  }>
   /** To the head, to `cid`, or the chain of entry chunks from `entries`. */
-  sync: [PublisherAddress & { cid?: string, entries?: string, depthLimit?: number, resync?: boolean }, HookCalls & { cid: string | null, ms: number }]
-  latest: [{ peerId: string }, string | null]
-  setLatest: [{ peerId: string, cid: string }, null]
+  sync: Command<
+    PublisherAddress & { cid?: string, entries?: string, depthLimit?: number, resync?: boolean },
+    HookCalls & { cid: string | null, ms: number }
+  >
+  latest: Command<{ peerId: string }, string | null>
+  setLatest: Command<{ peerId: string, cid: string }>
   /** Since the last `sync` began or since they were asked for. */
-  hooks: [{}, HookCalls]
+  hooks: Command<{}, HookCalls>
   /** Takes HTTP announces as storetheindex does, and hands them to the subscriber. */
-  announceServer: [{}, { url: string }]
+  announceServer: Command<{}, { url: string }>
 
   /** Collects garbage and makes the memory that is left the peak. */
-  idle: [{}, Stats]
-  stats: [{}, Stats]
+  idle: Command<{}, Stats>
+  stats: Command<{}, Stats>
 }
 
 /** What a peer tells unasked. `at`: microseconds of the machine's monotonic clock. */
@@ -57,7 +85,7 @@ export interface Events {
   announced: { cid: string, addrs: string[], extraData: string | null, contentType: string, userAgent: string }
 }
 
-interface Waiter { resolve (value: any): void, reject (error: Error): void, timer: NodeJS.Timeout }
+interface Waiter { resolve (value: any): void, reject (error: Error): void }
 
 const TIMEOUT = 30_000
 const STOP_TIMEOUT = 5_000
@@ -151,7 +179,7 @@ export class Peer implements AsyncDisposable {
     try {
       return await new Promise((resolve, reject) => {
         timer = setTimeout(() => { reject(new Error(`${this.name}: ${late}\n${this.#stderr}`)) }, timeout)
-        begin({ resolve, reject, timer })
+        begin({ resolve, reject })
       })
     } finally {
       clearTimeout(timer)
@@ -179,7 +207,7 @@ export class GoPeer extends Peer {
   /** Of the libp2p node, without /p2p. */
   addrs: string[] = []
 
-  static async start (version: GoVersion, init: { seed?: number, keyType?: Commands['start'][0]['keyType'] } = {}): Promise<GoPeer> {
+  static async start (version: GoVersion, init: { seed?: number, keyType?: KeyType } = {}): Promise<GoPeer> {
     const { dir, toolchain } = GO_PEERS[version]
     const peer = new GoPeer(`Go ${version}`, await buildGo(dir, toolchain))
     try {

@@ -1,4 +1,3 @@
-import { isPeerId } from '@libp2p/interface'
 import { peerIdFromMultihash } from '@libp2p/peer-id'
 import { CODE_DNS, CODE_DNS4, CODE_DNS6, CODE_DNSADDR, CODE_HTTP_PATH, CODE_IP6ZONE, CODE_P2P, CODE_SNI, V, multiaddr, registry } from '@multiformats/multiaddr'
 import { varint } from 'multiformats'
@@ -15,7 +14,7 @@ const NAMES = new Set([CODE_DNS, CODE_DNS4, CODE_DNS6, CODE_DNSADDR, CODE_SNI, C
 
 const decoder = new TextDecoder()
 
-/** An address that ends in the middle, or holds a protocol that nobody here knows. */
+/** An address that may be fine, with a protocol that is not known here. */
 export class UnknownProtocol extends InvalidMultiaddrError {}
 
 /**
@@ -35,6 +34,14 @@ export function registerHttpath (): void {
       }
     })
   }
+}
+
+/**
+ * What js-multiaddr puts before the value of /http-path when it reads text, and takes off when it writes it: a slash, in the
+ * version at hand, unless somebody has registered the protocol anew.
+ */
+export function httpPathPrefix (): string {
+  return registry.getProtocol(CODE_HTTP_PATH).stringToValue?.('x').slice(0, -1) ?? ''
 }
 
 /** One component of a binary address: where it ends, and its value without the length. */
@@ -102,7 +109,7 @@ export function multiaddrFromBytes (bytes: Uint8Array): Multiaddr {
     const addr = multiaddr(bytes.slice())
     if (!parts.some(part => part.code === CODE_HTTP_PATH)) { return addr }
     return multiaddr(addr.getComponents().map((component, i) => {
-      return component.code === CODE_HTTP_PATH ? { ...component, value: `/${decoder.decode(parts[i].value)}` } : component
+      return component.code === CODE_HTTP_PATH ? { ...component, value: httpPathPrefix() + decoder.decode(parts[i].value) } : component
     }))
   } catch (cause) {
     throw new InvalidMultiaddrError(`bad multiaddr: ${cause instanceof Error ? cause.message : cause}`, { cause })
@@ -111,8 +118,8 @@ export function multiaddrFromBytes (bytes: Uint8Array): Multiaddr {
 
 /** The components, each with its bytes. */
 export function componentsOf (addr: Multiaddr): Array<Component & { bytes: Uint8Array }> {
-  addr.bytes // eslint-disable-line no-unused-expressions -- this is what makes them
-  return addr.getComponents() as Array<Component & { bytes: Uint8Array }>
+  // reading the address's bytes makes those of its components
+  return addr.bytes.length === 0 ? [] : addr.getComponents() as Array<Component & { bytes: Uint8Array }>
 }
 
 /** The bytes of a component's value, for one of variable length. */
@@ -156,8 +163,7 @@ export function peerIdOf (addr: Multiaddr): PeerId | undefined {
   const last = componentsOf(addr).at(-1)
   if (last?.code !== CODE_P2P) { return undefined }
   try {
-    const peer = peerIdFromMultihash(Digest.decode(valueBytes(last)))
-    return isPeerId(peer) ? peer : undefined
+    return peerIdFromMultihash(Digest.decode(valueBytes(last)))
   } catch {
     return undefined
   }

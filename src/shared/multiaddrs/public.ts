@@ -3,7 +3,7 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 
 type Range = [prefix: number[], bits: number]
 
-/** Private, shared, loopback, link-local, documentation, benchmarking, multicast, reserved. Go: go-multiaddr/net, Private4 and Unroutable4. */
+/** Private, shared, loopback, link-local, documentation, multicast, reserved. Go: go-multiaddr/net, Private4 and Unroutable4. */
 const NOT_PUBLIC_4: Range[] = [
   [[0], 8], [[10], 8], [[100, 64], 10], [[127], 8], [[169, 254], 16], [[172, 16], 12], [[192, 0, 0], 26], [[192, 0, 2], 24],
   [[192, 88, 99], 24], [[192, 168], 16], [[198, 18], 15], [[198, 51, 100], 24], [[203, 0, 113], 24], [[224], 4], [[240], 4]

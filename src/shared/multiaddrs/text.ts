@@ -1,6 +1,6 @@
 import { CODE_HTTP, CODE_HTTP_PATH, CODE_HTTPS, multiaddr } from '@multiformats/multiaddr'
 import { InvalidMultiaddrError } from '../errors.ts'
-import { componentBytes, multiaddrFromBytes, peerIdOf, registerHttpath, stripPeerId } from './bytes.ts'
+import { componentBytes, httpPathPrefix, multiaddrFromBytes, peerIdOf, registerHttpath, stripPeerId } from './bytes.ts'
 import type { PeerInfo } from '@libp2p/interface'
 import type { Component, Multiaddr } from '@multiformats/multiaddr'
 
@@ -30,9 +30,8 @@ function parseText (text: string): Multiaddr {
   return multiaddrFromBytes(multiaddr(components).bytes) // which checks what js-multiaddr leaves unchecked
 }
 
-/** js-multiaddr puts a slash before the value that is read. */
 function withGoBytes (component: Component): Component {
-  const value = encoder.encode(component.value?.slice(1))
+  const value = encoder.encode(component.value?.slice(httpPathPrefix().length))
   return { ...component, bytes: componentBytes(CODE_HTTP_PATH, value) as Uint8Array<ArrayBuffer> }
 }
 

@@ -14,6 +14,8 @@ import type { Connection } from './connection.node.ts'
 import type { HttpClient, HttpClientInit, HttpRequestInit, HttpResponse } from './http-client.ts'
 import type { LookupFunction } from 'node:net'
 
+export type { HttpClient, HttpClientInit, HttpRequestInit, HttpResponse } from './http-client.ts'
+
 const SWEEP_INTERVAL = 1000
 
 const unzipped = promisify(unzip)

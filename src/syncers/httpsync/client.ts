@@ -3,6 +3,8 @@ import { isPublicIp } from '../../shared/multiaddrs.ts'
 import { createFetchClient } from './fetch-client.ts'
 import type { HttpClient, HttpClientInit } from './http-client.ts'
 
+export type { HttpClient, HttpClientInit, HttpRequestInit, HttpResponse } from './http-client.ts'
+
 const IP_LITERAL = /^(?:[0-9.]+|.*:.*)$/
 
 /** The HTTP client where there is no Node: fetch, under the same rules as far as the platform lets us. */

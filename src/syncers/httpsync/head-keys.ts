@@ -42,7 +42,8 @@ function splitKey (pubkey: Uint8Array): { type: number, data: Uint8Array } {
   const long = pubkey[3] >= 0x80
   const length = long ? (pubkey[3] & 0x7f) | (pubkey[4] << 7) : pubkey[3]
   const data = pubkey.subarray(long ? 5 : 4)
-  if (pubkey[0] !== 0x08 || pubkey[1] > ECDSA || pubkey[2] !== 0x12 || data.byteLength === 0 || data.byteLength !== length || (long && length < 0x80)) {
+  const canonical = data.byteLength > 0 && data.byteLength === length && (!long || length >= 0x80)
+  if (!canonical || pubkey[0] !== 0x08 || pubkey[1] > ECDSA || pubkey[2] !== 0x12) {
     throw invalid('pubkey is not a libp2p public key')
   }
   return { type: pubkey[1], data }
@@ -87,7 +88,8 @@ function rawSignature (der: Uint8Array, size: number): Uint8Array<ArrayBuffer> {
     const length = der[at + 1]
     const integer = der.subarray(at + 2, at + 2 + length)
     const digits = integer[0] === 0 ? integer.subarray(1) : integer
-    if (der[at] !== 0x02 || length === 0 || integer.byteLength !== length || integer[0] >= 0x80 || digits.byteLength > size) {
+    const minimal = integer[0] < 0x80 && (digits === integer || digits[0] >= 0x80)
+    if (der[at] !== 0x02 || integer.byteLength !== length || !minimal || digits.byteLength > size) {
       throw invalid('its signature is not DER')
     }
     raw.set(digits, end - digits.byteLength)

@@ -1,4 +1,3 @@
-
 /** How one request is made. */
 export interface HttpRequestInit {
   /** @default 'GET' */

@@ -53,11 +53,16 @@ export function createHttpHandler (components: HttpHandlerComponents, init: Http
 
 const DAG_JSON = 0x0129
 
+interface SignedRoot {
+  root: CID
+  body: Promise<Uint8Array> | Uint8Array
+}
+
 class Handler implements HttpHandler {
   readonly #components: HttpHandlerComponents
   readonly #init: HttpHandlerInit
   readonly #prefix: string
-  #signed?: { root: CID, body: Promise<Uint8Array> | Uint8Array }
+  #signed?: SignedRoot
 
   constructor (components: HttpHandlerComponents, init: HttpHandlerInit) {
     this.#components = components
@@ -85,15 +90,16 @@ class Handler implements HttpHandler {
     })
   }
 
+  /** Signed once per root: a head is asked for much more often than it changes. */
   #sign (root: CID): Promise<Uint8Array> | Uint8Array {
-    if (this.#signed != null && this.#signed.root.equals(root)) { return this.#signed.body }
-    const signed: NonNullable<typeof this.#signed> = { root, body: encodeSignedHead(root, this.#components.privateKey, this.#init.headTopic) }
+    if (this.#signed?.root.equals(root) === true) { return this.#signed.body }
+    const body = encodeSignedHead(root, this.#components.privateKey, this.#init.headTopic)
+    const signed: SignedRoot = { root, body }
     this.#signed = signed
-    const settle = (body?: Uint8Array): void => {
-      if (body != null) { signed.body = body } else if (this.#signed === signed) { this.#signed = undefined }
-    }
-    (signed.body as Promise<Uint8Array>).then(settle, () => { settle() })
-    return signed.body
+    body.then(bytes => { signed.body = bytes }, () => {
+      if (this.#signed === signed) { this.#signed = undefined }
+    })
+    return body
   }
 
   #block (request: HttpRequest, name: string): HttpAnswer | Promise<HttpAnswer> {

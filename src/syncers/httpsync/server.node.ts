@@ -73,20 +73,20 @@ class NodeHttpServer implements HttpServer {
   }
 
   async listen ({ host, port, signal }: HttpServerInit): Promise<void> {
-    await new Promise<void>((resolve, reject) => {
-      const abort = (): void => { reject(signal?.reason) }
-      const end = (settle: () => void) => () => {
-        signal?.removeEventListener('abort', abort)
-        settle()
-      }
-      signal?.addEventListener('abort', abort, { once: true })
-      this.#server.once('error', error => { end(() => { reject(error) })() })
-      this.#server.listen({ host, port }, end(resolve))
-    }).catch(error => {
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    const abort = (): void => { reject(signal?.reason) }
+    signal?.addEventListener('abort', abort, { once: true })
+    this.#server.on('error', reject) // stays, for sockets that cannot be accepted
+    this.#server.listen({ host, port }, resolve)
+    try {
+      await promise
+    } catch (error) {
       this.#server.close()
+      this.#server.once('listening', () => { this.#server.close() }) // the name of the host was still being looked up
       throw error
-    })
-    this.#server.removeAllListeners('error')
+    } finally {
+      signal?.removeEventListener('abort', abort)
+    }
     this.#address = this.#server.address() as AddressInfo
   }
 
@@ -211,6 +211,7 @@ class NodeRequest implements HttpRequest {
     for (let i = 0; i < raw.length; i += 2) {
       if (raw[i].length === name.length && raw[i].toLowerCase() === name) { return raw[i + 1] }
     }
+    return undefined
   }
 }
 

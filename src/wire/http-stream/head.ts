@@ -1,9 +1,5 @@
 import { InvalidMessageError } from '../../shared/errors.ts'
 
-// What no head may hold: control characters, and CR or LF other than as a pair (request smuggling begins there).
-// eslint-disable-next-line no-control-regex
-const FORBIDDEN = /[\0-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|(?<!\r)\n/
-
 // Beyond one byte a character would be cut to another one, LF among them.
 const UNWRITABLE = /[^\t\x20-\x7e\x80-\xff]/
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
@@ -51,7 +47,7 @@ export interface RequestHead {
   headers: HttpHeaders
 }
 
-/** Reads a head, with its empty line at the end. Throws InvalidMessageError. */
+/** Reads a head that HttpParser has found to be lines, the last one empty. Throws InvalidMessageError. */
 export function parseResponseHead (text: string): ResponseHead {
   const { start, headers } = parseHead(text)
   const match = STATUS_LINE.exec(start)
@@ -61,7 +57,7 @@ export function parseResponseHead (text: string): ResponseHead {
   return { minor: Number(match[1]), status: Number(match[2]), headers }
 }
 
-/** Reads a head, with its empty line at the end. Throws InvalidMessageError. */
+/** The same for a request. Throws InvalidMessageError. */
 export function parseRequestHead (text: string): RequestHead {
   const { start, headers } = parseHead(text)
   const match = REQUEST_LINE.exec(start)
@@ -98,9 +94,6 @@ function writeHead (start: string, headers: Iterable<[string, string]>): string 
 }
 
 function parseHead (text: string): { start: string, headers: HttpHeaders } {
-  if (FORBIDDEN.test(text)) {
-    throw new InvalidMessageError('HTTP head with a control character')
-  }
   const headers = new HttpHeaders()
   let end = text.indexOf('\r\n')
   const start = text.slice(0, end)

@@ -16,6 +16,14 @@ const MAX_SKIPPED = 64 * 1024
 // 100 Continue, 103 Early Hints: a few before each response.
 const MAX_INTERIM = 8
 
+const TAB = 9
+const LF = 10
+const CR = 13
+const DEL = 127
+
+/** Windows-1252 in truth (Encoding standard), one character for each byte; several times as fast as fromCharCode. */
+const latin1 = new TextDecoder('latin1')
+
 /** How one message is read. */
 export interface MessageOptions {
   /** The largest body, in bytes, after chunking and before any content encoding. */
@@ -107,20 +115,32 @@ export class HttpParser {
 
   private pushHead (chunk: Uint8Array, at: number, to: number): number {
     const stop = Math.min(to, at + MAX_HEAD_SIZE - this.headText.length)
-    let i = at
-    let matched = this.matched
-    while (i < stop && matched < 4) {
-      const byte = chunk[i++]
-      matched = byte === ((matched & 1) === 0 ? 13 : 10) ? matched + 1 : (byte === 13 ? 1 : 0)
-    }
-    this.matched = matched
-    this.headText += String.fromCharCode.apply(null, chunk.subarray(at, i) as unknown as number[])
-    if (matched === 4) {
+    const i = this.findEnd(chunk, at, stop)
+    this.headText += latin1.decode(chunk.subarray(at, i))
+    if (this.matched === 4) {
       this.endHead()
     } else if (this.headText.length >= MAX_HEAD_SIZE) {
       throw new InvalidMessageError(`HTTP head is longer than ${MAX_HEAD_SIZE} bytes`)
     }
     return i
+  }
+
+  /** Where the head ends, or `to`. No control characters, and CR and LF as a pair only: request smuggling begins there. */
+  private findEnd (chunk: Uint8Array, at: number, to: number): number {
+    let matched = this.matched
+    while (at < to && matched < 4) {
+      const byte = chunk[at++]
+      const afterCR = (matched & 1) === 1
+      if (byte === (afterCR ? LF : CR)) {
+        matched++
+      } else if (afterCR || (byte < 32 && byte !== TAB) || byte === DEL) {
+        throw new InvalidMessageError('HTTP head with a control character')
+      } else {
+        matched = 0
+      }
+    }
+    this.matched = matched
+    return at
   }
 
   private endHead (): void {

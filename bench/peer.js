@@ -1,0 +1,145 @@
+// Ours as a process, in the language of the Go peers (test/interop/go-peer.ts), so that one driver drives both. It runs dist/.
+import { createHash, randomBytes } from 'node:crypto'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { createInterface } from 'node:readline'
+import { setTimeout as delay } from 'node:timers/promises'
+import * as dagJson from '@ipld/dag-json'
+import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
+import { gossipsub } from '@libp2p/gossipsub'
+import { identify } from '@libp2p/identify'
+import { noise } from '@libp2p/noise'
+import { peerIdFromString } from '@libp2p/peer-id'
+import { tcp } from '@libp2p/tcp'
+import { tls } from '@libp2p/tls'
+import { yamux } from '@libp2p/yamux'
+import { multiaddr } from '@multiformats/multiaddr'
+import { BaseBlockstore } from 'blockstore-core'
+import { createLinkSystem, createPublisher, createSubscriber, gossipsubInit } from 'dagsync'
+import { createLibp2p } from 'libp2p'
+import { CID } from 'multiformats/cid'
+import * as Digest from 'multiformats/hashes/digest'
+
+const SHA2_256 = 0x12
+const LIMIT = 600_000
+
+let node, linkSystem, publisher, subscriber, topic, head
+let hookCalls = 0
+
+class DiscardingBlockstore extends BaseBlockstore {
+  put (cid) { return cid }
+  has () { return false }
+}
+
+const write = message => { process.stdout.write(`${JSON.stringify(message)}\n`) }
+const now = () => Number(process.hrtime.bigint()) / 1e3
+
+const commands = {
+  async start ({ seed, store }) {
+    const privateKey = await generateKeyPairFromSeed('Ed25519', Buffer.from(seed, 'base64'))
+    node = await createLibp2p({
+      privateKey,
+      addresses: { listen: ['/ip4/127.0.0.1/tcp/0'] },
+      transports: [tcp()],
+      connectionEncrypters: [tls(), noise()],
+      streamMuxers: [yamux()],
+      services: { identify: identify(), pubsub: gossipsub(gossipsubInit()) }
+    })
+    node.key = privateKey
+    linkSystem = createLinkSystem(store === 'discard' ? { blockstore: new DiscardingBlockstore() } : {})
+    return { peerId: node.peerId.toString(), addrs: node.getMultiaddrs().map(addr => `${addr}`.replace(/\/p2p\/.*/, '')), pid: process.pid }
+  },
+
+  gossip (args) { topic = args.topic },
+
+  async gossipPeers ({ count, timeout }) {
+    const end = Date.now() + timeout
+    while (node.services.pubsub.getSubscribers(topic).length < count) {
+      if (Date.now() > end) { throw new Error('too few peers are subscribed') }
+      await delay(5)
+    }
+    return node.services.pubsub.getSubscribers(topic).map(String)
+  },
+
+  async connect ({ peerId, addrs, timeout }) {
+    await node.dial(addrs.map(addr => multiaddr(`${addr}/p2p/${peerId}`)), { signal: AbortSignal.timeout(timeout) })
+  },
+
+  /** Nodes as the Go peer makes them. */
+  async chain ({ count, payload = 0 }) {
+    for (let i = 0; i < count; i++) {
+      const bytes = dagJson.encode({ Index: i, Payload: randomBytes(payload), ...(head != null && { PreviousID: head }) })
+      head = CID.createV1(dagJson.code, Digest.create(SHA2_256, createHash('sha256').update(bytes).digest()))
+      await linkSystem.blockstore.put(head, bytes)
+    }
+    await publisher?.setRoot(head)
+    return { head: head.toString(), cids: [], entries: [] }
+  },
+
+  async publisher ({ listen = '127.0.0.1:0', handlerPath, headTopic }) {
+    publisher = await createPublisher({ libp2p: node, linkSystem, privateKey: node.key }, { topic, root: head, http: { listen, handlerPath, headTopic } })
+    return { peerId: publisher.id.toString(), addrs: publisher.addrs().map(String).filter(addr => addr.includes('/http')) }
+  },
+
+  async announce ({ timeout }) {
+    const at = now()
+    const [{ recipients }] = await publisher.announce({ signal: AbortSignal.timeout(timeout) })
+    if (recipients === 0) { throw new Error('the announce reached nobody') }
+    return { at }
+  },
+
+  async subscriber ({ receive, ...args }) {
+    const blockHook = () => { hookCalls++ }
+    subscriber = await createSubscriber({ libp2p: node, linkSystem }, { topic: args.topic, receiver: receive ? {} : undefined, blockHook })
+    report(subscriber.onSyncFinished()).catch(fail)
+  },
+
+  async sync ({ peerId, addrs, timeout }) {
+    hookCalls = 0
+    const target = { id: peerIdFromString(peerId), multiaddrs: addrs.map(addr => multiaddr(addr)) }
+    const begin = performance.now()
+    const cid = await subscriber.sync(target, { signal: AbortSignal.timeout(timeout) })
+    return { cid: cid?.toString() ?? null, ms: performance.now() - begin, count: hookCalls, cids: [] }
+  },
+
+  async latest ({ peerId }) {
+    return (await subscriber.getLatestSync(peerIdFromString(peerId)))?.toString() ?? null
+  },
+
+  idle () {
+    globalThis.gc()
+    globalThis.gc()
+    writeFileSync('/proc/self/clear_refs', '5')
+    return commands.stats()
+  },
+
+  stats () {
+    const status = readFileSync('/proc/self/status', 'utf8')
+    const bytes = name => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)[1]) * 1024
+    const { user, system } = process.cpuUsage()
+    return { rss: bytes('VmRSS'), peak: bytes('VmHWM'), cpu: (user + system) / 1e3 }
+  }
+}
+
+async function report (events) {
+  for await (const { cid, peerId, count, error } of events) {
+    write({ event: 'syncFinished', at: now(), cid: cid.toString(), peerId: peerId.toString(), count, error: error?.message })
+  }
+}
+
+async function answer ({ id, cmd, ...args }) {
+  try {
+    write({ id, ok: await commands[cmd](args) ?? null })
+  } catch (error) {
+    write({ id, error: error.stack })
+  }
+}
+
+function fail (error) {
+  console.error(error)
+  process.exit(1)
+}
+
+setTimeout(fail, LIMIT, new Error("the peer's time is over")).unref()
+createInterface(process.stdin)
+  .on('line', line => { answer(JSON.parse(line)).catch(fail) })
+  .on('close', () => { process.exit() })

@@ -1,0 +1,67 @@
+import { median, mib, spread, table, times } from './table.ts'
+import { PAYLOAD, type SyncFigures } from './sync.ts'
+
+const GO = 'Go to Go'
+const OURS = 'ours to ours'
+
+/** What the package must reach beside Go v0.7.8, in the same run on the same machine. */
+const REQUIRED = { blocksPerSecond: 1.8, memory: 1 / 10, announce: 2, growth: 20 * 2 ** 20 }
+
+export interface Measured {
+  sync10000?: Map<string, SyncFigures[]>
+  announce?: Map<string, number[]>
+  memory?: Map<number, SyncFigures[]>
+}
+
+const of = (figures: SyncFigures[] | undefined, key: keyof SyncFigures): number => median((figures ?? []).map(one => one[key]))
+
+export function syncReport (count: number, runs: number, figures: Map<string, SyncFigures[]>): string {
+  const rate = (name: string): number => count / of(figures.get(name), 'ms') * 1e3
+  const rows = [...figures].map(([name, all]) => [
+    name, spread(all.map(one => one.ms)), rate(name).toFixed(0), times(rate(name) / rate(GO)),
+    of(all, 'publisherCpu').toFixed(0), of(all, 'subscriberCpu').toFixed(0),
+    mib(of(all, 'publisherPeak')), mib(of(all, 'subscriberPeak'))
+  ])
+  return [
+    `Full sync of ${count} dag-json nodes with ${PAYLOAD} bytes of payload over plain HTTP, ${runs} runs (min / median / max, else medians).`,
+    'Memory: peak less idle before the sync, MiB (VmHWM, set back at idle, less VmRSS).\n',
+    table(['', 'ms', 'blocks/s', 'of Go to Go', 'publisher CPU ms', 'subscriber CPU ms', 'publisher MiB', 'subscriber MiB'], rows)
+  ].join('\n')
+}
+
+export function announceReport (figures: Map<string, number[]>): string {
+  const base = median(figures.get(GO) ?? [])
+  const rows = [...figures].map(([name, all]) => [name, spread(all, 2), times(median(all) / base), String(all.length)])
+  return `Gossip announce to SyncFinished of one new node, warm.\n\n${table(['', 'ms (min / median / max)', 'of Go to Go', 'announces'], rows)}`
+}
+
+export function memoryReport (figures: Map<number, SyncFigures[]>): string {
+  const rows = [...figures].map(([count, all]) => [
+    String(count), (count / of(all, 'ms') * 1e3).toFixed(0), mib(of(all, 'publisherPeak')), mib(of(all, 'subscriberPeak'))
+  ])
+  const note = 'Ours to ours into a store that discards, medians; MiB as above.'
+  return `${note}\n\n${table(['nodes', 'blocks/s', 'publisher MiB', 'subscriber MiB'], rows)}`
+}
+
+/** Rows of what is required, what was reached, and whether it was met, of the parts that ran. */
+export function requirements ({ sync10000, announce, memory }: Measured): string[][] {
+  const rows: string[][] = []
+  const row = (what: string, required: string, reached: string, met: boolean): void => {
+    rows.push([what, required, reached, met ? 'met' : 'MISSED'])
+  }
+  if (sync10000 != null) {
+    const faster = of(sync10000.get(GO), 'ms') / of(sync10000.get(OURS), 'ms')
+    row('10,000 nodes, blocks/s of Go', `>= ${times(REQUIRED.blocksPerSecond)}`, times(faster), faster >= REQUIRED.blocksPerSecond)
+    const less = of(sync10000.get(OURS), 'subscriberPeak') / of(sync10000.get(GO), 'subscriberPeak')
+    row('10,000 nodes, subscriber memory of Go', `<= ${times(REQUIRED.memory)}`, times(less), less <= REQUIRED.memory)
+  }
+  if (announce != null) {
+    const slower = median(announce.get(OURS) ?? []) / median(announce.get(GO) ?? [])
+    row('announce to SyncFinished, of Go', `<= ${times(REQUIRED.announce)}`, times(slower), slower <= REQUIRED.announce)
+  }
+  if (memory != null) {
+    const growth = of(memory.get(100_000), 'subscriberPeak') - of(memory.get(10_000), 'subscriberPeak')
+    row('100,000 nodes, MiB above the peak of 10,000', `<= ${mib(REQUIRED.growth)}`, mib(growth), growth <= REQUIRED.growth)
+  }
+  return rows
+}

@@ -1,0 +1,61 @@
+// Measures this package against go-libipni v0.7.8 on one machine: `npm run bench`, or `npm run bench -- sync announce --runs 3`.
+// Runs of the pairs alternate, each with fresh processes, so that what else the machine does falls on all of them.
+import { spawnSync } from 'node:child_process'
+import os from 'node:os'
+import { parseArgs } from 'node:util'
+import { GO_PEERS, haveGo, versionsOf } from '../test/interop/go-build.ts'
+import { benchAnnounce } from './announce.ts'
+import { benchMemory } from './memory.ts'
+import { announceReport, memoryReport, requirements, syncReport } from './report.ts'
+import { benchSync } from './sync.ts'
+import { table } from './table.ts'
+
+const PARTS = ['sync', 'announce', 'memory', 'walk']
+const LIMIT = 60 * 60_000
+
+const { values, positionals } = parseArgs({ allowPositionals: true, options: { runs: { type: 'string', default: '5' } } })
+const runs = Number(values.runs)
+const parts = positionals.length > 0 ? positionals : PARTS
+const unknown = parts.filter(part => !PARTS.includes(part))
+if (unknown.length > 0 || !(runs >= 1)) {
+  console.error(`usage: npm run bench -- [${PARTS.join('] [')}] [--runs 5]`)
+  process.exit(2)
+}
+setTimeout(() => {
+  console.error('the bench took more than an hour')
+  process.exit(1) // the peers end with it: their stdin closes
+}, LIMIT).unref()
+
+const say = text => { console.error(text) }
+const { dir, toolchain } = GO_PEERS.v078
+if (parts.some(part => part === 'sync' || part === 'announce') && !await haveGo()) {
+  console.error('Go is not installed: only `npm run bench -- memory walk` runs without it')
+  process.exit(1)
+}
+
+console.log(`${os.cpus().length} cores of ${os.cpus()[0].model.trim()}, ${Math.round(os.totalmem() / 2 ** 30)} GiB, ${os.type()} ${os.release()}, ` +
+  `Node ${process.versions.node}, load ${os.loadavg()[0].toFixed(1)} at the start`)
+if (await haveGo()) { console.log(await versionsOf(dir, toolchain)) }
+
+const measured = {}
+if (parts.includes('sync')) {
+  for (const count of [1_000, 10_000]) {
+    const figures = await benchSync(count, runs, say)
+    measured[`sync${count}`] = figures
+    console.log(`\n${syncReport(count, runs, figures)}`)
+  }
+}
+if (parts.includes('announce')) {
+  measured.announce = await benchAnnounce(Math.min(runs, 3), say)
+  console.log(`\n${announceReport(measured.announce)}`)
+}
+if (parts.includes('memory')) {
+  measured.memory = await benchMemory(Math.min(runs, 3), say)
+  console.log(`\n${memoryReport(measured.memory)}`)
+}
+const rows = requirements(measured)
+if (rows.length > 0) { console.log(`\n${table(['what', 'required', 'reached', ''], rows)}`) }
+if (parts.includes('walk')) {
+  console.log()
+  process.exitCode = spawnSync(process.execPath, ['--expose-gc', `${import.meta.dirname}/walk.ts`], { stdio: 'inherit', timeout: LIMIT }).status ?? 1
+}

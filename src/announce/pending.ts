@@ -1,0 +1,47 @@
+import type { Announce } from '../shared/types.ts'
+
+/**
+ * Announcements that nobody has taken yet: one per publisher, the newest, for its chain holds all older ones. A hint of a
+ * relay never takes the place of what a publisher says itself, comes after it, and is the first to go when it is full.
+ */
+export class Pending {
+  private readonly own = new Map<string, Announce>()
+  private readonly hints = new Map<string, Announce>()
+  private readonly limit: number
+
+  constructor (limit: number) {
+    this.limit = limit
+  }
+
+  get size (): number {
+    return this.own.size + this.hints.size
+  }
+
+  /** Gives what there was no room for, if anything. */
+  offer (announce: Announce): Announce | undefined {
+    const publisher = announce.peerId.toString()
+    if (announce.hintFrom == null) {
+      this.hints.delete(publisher)
+      this.own.set(publisher, announce) // in its old place in line, when it had one
+    } else if (!this.own.has(publisher)) {
+      this.hints.set(publisher, announce)
+    }
+    return this.size > this.limit ? shift(this.hints) ?? shift(this.own) : undefined
+  }
+
+  take (): Announce | undefined {
+    return shift(this.own) ?? shift(this.hints)
+  }
+
+  clear (): void {
+    this.own.clear()
+    this.hints.clear()
+  }
+}
+
+function shift (announces: Map<string, Announce>): Announce | undefined {
+  const [first] = announces
+  if (first == null) { return undefined }
+  announces.delete(first[0])
+  return first[1]
+}

@@ -1,0 +1,254 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+import { isPeerId } from '@libp2p/interface'
+import { peerIdFromString } from '@libp2p/peer-id'
+import { ANNOUNCE_CACHE_SIZE, MAX_ANNOUNCE_ADDRS, MAX_ANNOUNCE_PUBLISHERS } from '../shared/constants.ts'
+import { InvalidMessageError, InvalidOptionError, ReceiverClosedError } from '../shared/errors.ts'
+import { filterPublic } from '../shared/multiaddrs.ts'
+import { decodeAnnounce, messageAddrs } from './message.ts'
+import { Pending } from './pending.ts'
+import { Seen } from './seen.ts'
+import { publish } from './senders/gossip.ts'
+import { subscribe } from './subscriptions.ts'
+import type { Announce, PubSub, ReceiverInit } from '../shared/types.ts'
+import type { AbortOptions, ComponentLogger, Logger, PeerId, PeerInfo, Startable } from '@libp2p/interface'
+import type { CID } from 'multiformats/cid'
+
+export interface ReceiverComponents {
+  /** Without one only direct announces are heard. */
+  pubsub?: PubSub
+
+  /** This node: what it has republished itself is not heard again. */
+  peerId?: PeerId
+  logger?: ComponentLogger
+}
+
+interface Waiter { resolve(announce: Announce): void, reject(err: Error): void }
+
+/**
+ * Hears announcements, over gossip and by direct(), and gives those that pass, one at a time. Newest wins: what nobody has
+ * taken yet is replaced by the publisher's next, so a slow reader costs no memory. Go: announce.Receiver.
+ */
+export class Receiver implements Startable, AsyncDisposable {
+  /** The gossip topic that it listens on; undefined without pubsub. */
+  readonly topic: string | undefined
+
+  private readonly components: ReceiverComponents
+  private readonly init: ReceiverInit
+  private readonly trustedRelays: Set<string>
+  private readonly log: Logger | undefined
+  private readonly seen = new Seen(MAX_ANNOUNCE_PUBLISHERS, ANNOUNCE_CACHE_SIZE)
+  /** By relay and publisher, so that none can make a publisher's own announcement look like an old one. */
+  private readonly seenHints = new Seen(MAX_ANNOUNCE_PUBLISHERS, ANNOUNCE_CACHE_SIZE)
+  private readonly pending = new Pending(MAX_ANNOUNCE_PUBLISHERS)
+  private readonly waiting = new Set<Waiter>()
+  private closed = false
+  private unsubscribe: (() => void) | undefined
+  private malformedCount = 0
+  private droppedCount = 0
+
+  /** Throws InvalidOptionError. */
+  constructor (components: ReceiverComponents, init: ReceiverInit & { topic?: string } = {}) {
+    checkInit(init)
+    this.components = components
+    this.init = { ...init }
+    this.topic = components.pubsub == null ? undefined : init.topic
+    this.trustedRelays = new Set(init.trustedRelays?.map(relay => relay.toString()))
+    this.log = components.logger?.forComponent('dagsync:receiver')
+  }
+
+  /** Gossip messages that were no announcement, since it was made. */
+  get malformed (): number {
+    return this.malformedCount
+  }
+
+  /** Announcements that were let in, and fell out of the full queue (1,024 publishers), since it was made. */
+  get dropped (): number {
+    return this.droppedCount
+  }
+
+  /** Listens on the topic. Idempotent. Throws what the pubsub service throws, e.g. when it is not started. */
+  async start (options: AbortOptions = {}): Promise<void> {
+    options.signal?.throwIfAborted()
+    const { pubsub } = this.components
+    if (pubsub != null && this.topic != null && this.unsubscribe == null) {
+      this.unsubscribe = subscribe(pubsub, this.topic)
+      pubsub.addEventListener('message', this.onMessage)
+    }
+    this.closed = false
+  }
+
+  /** Ends every next() with ReceiverClosedError, and forgets what it has heard. Idempotent; start() may follow. */
+  async stop (): Promise<void> {
+    this.closed = true
+    this.components.pubsub?.removeEventListener('message', this.onMessage)
+    const unsubscribe = this.unsubscribe
+    this.unsubscribe = undefined
+    this.pending.clear()
+    this.seen.clear()
+    this.seenHints.clear()
+    for (const waiter of this.waiting) { waiter.reject(new ReceiverClosedError()) }
+    this.waiting.clear()
+    unsubscribe?.()
+  }
+
+  async [Symbol.asyncDispose] (): Promise<void> {
+    await this.stop()
+  }
+
+  /** The next announcement. Waits for it; throws ReceiverClosedError after and by stop(), and the signal's reason. */
+  async next (options: AbortOptions = {}): Promise<Announce> {
+    const { signal } = options
+    signal?.throwIfAborted()
+    if (this.closed) { throw new ReceiverClosedError() }
+    const announce = this.pending.take()
+    if (announce != null) { return announce }
+
+    const { promise, resolve, reject } = Promise.withResolvers<Announce>()
+    const waiter = { resolve, reject }
+    const abort = (): void => {
+      this.waiting.delete(waiter)
+      reject(signal?.reason)
+    }
+    this.waiting.add(waiter)
+    signal?.addEventListener('abort', abort)
+    try {
+      return await promise
+    } finally {
+      signal?.removeEventListener('abort', abort)
+    }
+  }
+
+  /** Announcements until stop(). */
+  async * [Symbol.asyncIterator] (): AsyncGenerator<Announce, void, undefined> {
+    while (!this.closed) {
+      try {
+        yield await this.next()
+      } catch (err) {
+        if (!(err instanceof ReceiverClosedError)) { throw err }
+      }
+    }
+  }
+
+  /**
+   * Takes an announcement that came otherwise than by gossip, e.g. by HTTP; republishes it when `resend` is on. One that is
+   * not let in, or known, is ignored. Addresses beyond 64 are left out.
+   *
+   * Throws ReceiverClosedError after and by stop(), and the signal's reason.
+   */
+  async direct (cid: CID, publisher: PeerInfo, options: AbortOptions = {}): Promise<void> {
+    options.signal?.throwIfAborted()
+    const announce = { cid, peerId: publisher.id, addrs: publisher.multiaddrs.slice(0, MAX_ANNOUNCE_ADDRS) }
+    if (!this.admits(announce.peerId)) { return }
+    if (this.closed) { throw new ReceiverClosedError() }
+    const admitted = this.admit(announce)
+    if (admitted == null) { return }
+    const resent = this.resend(admitted, options)
+    this.deliver(admitted)
+    await resent
+  }
+
+  /** Lets a CID in again, e.g. after a sync that failed; of one publisher, or of all. */
+  uncacheCid (cid: CID, publisher?: PeerId): void {
+    this.seen.remove(cid.toString(), publisher?.toString())
+    this.seenHints.remove(cid.toString())
+  }
+
+  private readonly onMessage = ({ detail }: CustomEvent<any>): void => {
+    if (detail?.topic !== this.topic || this.closed) { return }
+    let announce: Announce | undefined
+    try {
+      announce = this.read(detail)
+    } catch (err) {
+      this.malformedCount++
+      this.log?.('dropped a gossip message from %s - %e', detail.from, err)
+      return
+    }
+    try {
+      if (announce == null || !this.admits(announce.peerId)) { return }
+      const admitted = this.admit(announce)
+      if (admitted != null) { this.deliver(admitted) }
+    } catch (err) {
+      this.log?.error('allowPeer failed - %e', err) // which is not the pubsub service's business
+    }
+  }
+
+  /** Undefined for what this node has republished itself. */
+  private read ({ type, from, data }: any): Announce | undefined {
+    if (type !== 'signed' || !isPeerId(from)) { throw new InvalidMessageError('announce message: not signed') }
+    const message = decodeAnnounce(data)
+    const announce = { cid: message.cid, peerId: from, addrs: messageAddrs(message) }
+    if (message.origPeer == null) { return announce }
+    if (this.components.peerId?.equals(from) === true) { return undefined }
+    const peerId = readPeerId(message.origPeer)
+    const own = peerId.equals(from) || this.trustedRelays.has(from.toString())
+    return { ...announce, peerId, ...(!own && { hintFrom: from }) }
+  }
+
+  private admits (peer: PeerId): boolean {
+    const allowed = this.init.allowPeer?.(peer) ?? true
+    if (!allowed) { this.log?.('ignored an announce of %p: not allowed', peer) }
+    return allowed
+  }
+
+  private admit (announce: Announce): Announce | undefined {
+    const { cid, peerId, addrs, hintFrom } = announce
+    const seen = hintFrom == null
+      ? this.seen.update(peerId.toString(), cid.toString())
+      : this.seenHints.update(`${hintFrom}/${peerId}`, cid.toString())
+    if (seen) {
+      this.log?.('ignored an announce of %p: %c was announced before', peerId, cid)
+      return undefined
+    }
+    // goes on without any address left: they may be known otherwise
+    return this.init.filterIPs === true ? { ...announce, addrs: filterPublic(addrs) } : announce
+  }
+
+  private deliver (announce: Announce): void {
+    const [waiter] = this.waiting
+    if (waiter != null) {
+      this.waiting.delete(waiter)
+      waiter.resolve(announce)
+      return
+    }
+    const dropped = this.pending.offer(announce)
+    if (dropped != null) {
+      this.droppedCount++
+      this.uncacheCid(dropped.cid, dropped.peerId)
+    }
+  }
+
+  /** Only logs what goes wrong, as Go does. */
+  private async resend ({ cid, peerId, addrs }: Announce, { signal }: AbortOptions): Promise<void> {
+    const { pubsub } = this.components
+    if (this.init.resend !== true || pubsub == null || this.topic == null) { return }
+    const goOn = (): void => {
+      signal?.throwIfAborted()
+      if (this.closed) { throw new ReceiverClosedError() }
+    }
+    try {
+      await publish(pubsub, this.topic, { cid, addrs: addrs.map(addr => addr.bytes), origPeer: peerId.toString() }, goOn)
+    } catch (err) {
+      goOn()
+      this.log?.error('could not republish an announce of %p - %e', peerId, err)
+    }
+  }
+}
+
+function readPeerId (text: string): PeerId {
+  try {
+    return peerIdFromString(text)
+  } catch (cause) {
+    throw new InvalidMessageError('announce message: OrigPeer is not a peer id', { cause })
+  }
+}
+
+function checkInit (init: ReceiverInit & { topic?: string }): void {
+  const check = (field: keyof typeof init, good: boolean, problem: string): void => {
+    if (init[field] !== undefined && !good) { throw new InvalidOptionError(field, problem) }
+  }
+  check('topic', typeof init.topic === 'string' && init.topic !== '', 'must be a name')
+  check('allowPeer', typeof init.allowPeer === 'function', 'must be a function')
+  check('filterIPs', typeof init.filterIPs === 'boolean', 'must be true or false')
+  check('resend', typeof init.resend === 'boolean', 'must be true or false')
+  check('trustedRelays', Array.isArray(init.trustedRelays) && init.trustedRelays.every(isPeerId), 'must be a list of peer ids')
+}

@@ -1,0 +1,31 @@
+import { AnnounceError } from '../shared/errors.ts'
+import type { AnnounceResult, AnnounceSender } from '../shared/types.ts'
+import type { AbortOptions } from '@libp2p/interface'
+import type { Multiaddr } from '@multiformats/multiaddr'
+import type { CID } from 'multiformats/cid'
+
+/**
+ * Tells a head to every sender, one after the other. One result for each, in order; none when there are no senders or
+ * nothing to announce. Go: announce.Send.
+ *
+ * Throws AnnounceError when all of them failed, and the signal's reason.
+ */
+export async function sendAnnounce (
+  cid: CID, addrs: Multiaddr[], senders: AnnounceSender[], options: AbortOptions = {}
+): Promise<AnnounceResult[]> {
+  if (cid == null || senders.length === 0) { return [] }
+  const results: AnnounceResult[] = []
+  for (const sender of senders) {
+    options.signal?.throwIfAborted()
+    try {
+      const { recipients } = await sender.send({ cid, addrs: addrs.map(addr => addr.bytes) }, options)
+      results.push({ sender, ...(recipients != null && { recipients }) })
+    } catch (err) {
+      options.signal?.throwIfAborted()
+      results.push({ sender, error: err instanceof Error ? err : new Error(String(err), { cause: err }) })
+    }
+  }
+  const errors = results.flatMap(({ error }) => error ?? [])
+  if (errors.length === senders.length) { throw new AnnounceError(errors) }
+  return results
+}

@@ -1,0 +1,35 @@
+import type { PubSub } from '../shared/types.ts'
+
+interface Subscription { users: number, ours: boolean }
+
+/** Subscriptions belong to the node, and several receivers may be on it. */
+const subscriptions = new WeakMap<PubSub, Map<string, Subscription>>()
+
+/**
+ * Subscribes to a topic, unless the node is subscribed already. Gives the function that ends it, once: the last user
+ * unsubscribes, and only from what was subscribed here. Throws what the service throws, e.g. when it is not started.
+ */
+export function subscribe (pubsub: PubSub, topic: string): () => void {
+  const topics = subscriptions.get(pubsub) ?? new Map<string, Subscription>()
+  const subscription = topics.get(topic) ?? { users: 0, ours: false }
+  if (!pubsub.getTopics().includes(topic)) {
+    pubsub.subscribe(topic)
+    subscription.ours = true
+  }
+  subscription.users++
+  subscriptions.set(pubsub, topics.set(topic, subscription))
+
+  let ended = false
+  return () => {
+    if (ended) { return }
+    ended = true
+    if (--subscription.users > 0) { return }
+    topics.delete(topic)
+    if (!subscription.ours || !pubsub.getTopics().includes(topic)) { return }
+    try {
+      pubsub.unsubscribe(topic)
+    } catch {
+      // the service is stopping, and forgets it by itself
+    }
+  }
+}

@@ -1,0 +1,97 @@
+import type { Libp2p, PeerId, PrivateKey } from '@libp2p/interface'
+import { peerIdFromPrivateKey } from '@libp2p/peer-id'
+import { isMultiaddr, type Multiaddr } from '@multiformats/multiaddr'
+import { CID } from 'multiformats/cid'
+import { InvalidOptionError } from '../shared/errors.ts'
+import type { HttpPublisherInit, PublisherComponents, PublisherInit, PubSub } from '../shared/types.ts'
+import { checkSigningKey } from '../syncers/httpsync/signed-head.ts'
+
+/** PublisherInit, checked, with what the components say. */
+export interface PublisherConfig extends Omit<PublisherInit, 'http'> {
+  id: PeerId
+
+  /** Absent: off. */
+  http?: Omit<HttpPublisherInit, 'listen'> & { listen?: Listen, privateKey: PrivateKey }
+  pubsub?: PubSub
+}
+
+export interface Listen {
+  /** Absent: every interface. */
+  host?: string
+  port: number
+}
+
+/** Throws InvalidOptionError. */
+export function publisherConfig (components: PublisherComponents, init: PublisherInit): Readonly<PublisherConfig> {
+  if (components?.linkSystem == null) { throw new InvalidOptionError('linkSystem', 'is needed') }
+  const { libp2p, privateKey } = components
+  if (privateKey != null) { checkKey(privateKey, libp2p) }
+  checkText('topic', init.topic)
+  if (init.http == null || init.http === false) {
+    throw new InvalidOptionError('http', 'is needed: without it there is nothing to serve on')
+  }
+  if (privateKey == null) { throw new InvalidOptionError('privateKey', whyKey(libp2p)) }
+  return Object.freeze({
+    ...init,
+    root: toCid('root', init.root),
+    senders: init.senders == null ? undefined : [...init.senders],
+    announceAddrs: toAddrs('announceAddrs', init.announceAddrs),
+    id: peerIdFromPrivateKey(privateKey),
+    http: { ...httpConfig(init.http), privateKey },
+    pubsub: components.pubsub ?? pubsubOf(libp2p)
+  })
+}
+
+/** Throws InvalidOptionError. */
+export function toCid (field: string, value: unknown): CID | undefined {
+  if (value === undefined) { return undefined }
+  const cid = CID.asCID(value)
+  if (cid == null) { throw new InvalidOptionError(field, 'must be a CID') }
+  return cid
+}
+
+function checkKey (privateKey: PrivateKey, libp2p?: Libp2p): void {
+  checkSigningKey(privateKey)
+  const id = peerIdFromPrivateKey(privateKey)
+  if (libp2p != null && !id.equals(libp2p.peerId)) {
+    throw new InvalidOptionError('privateKey', `is the key of ${id}, and must be the node's own, ${libp2p.peerId}`)
+  }
+}
+
+function whyKey (libp2p?: Libp2p): string {
+  const how = libp2p == null ? '' : ': give createLibp2p() and this the same one'
+  return `is needed to sign heads${how}`
+}
+
+function httpConfig (http: HttpPublisherInit): Omit<HttpPublisherInit, 'listen'> & { listen?: Listen } {
+  checkText('http.headTopic', http.headTopic)
+  if (http.handlerPath != null && (typeof http.handlerPath !== 'string' || /[?#]/.test(http.handlerPath))) {
+    throw new InvalidOptionError('http.handlerPath', 'must be a path')
+  }
+  return { ...http, addrs: toAddrs('http.addrs', http.addrs), listen: http.listen == null ? undefined : parseListen(http.listen) }
+}
+
+function parseListen (listen: string): Listen {
+  const [, host, port] = /^(\[[0-9a-fA-F:.%a-z]+\]|[^:/[\]\s]*):(\d{1,5})$/.exec(String(listen)) ?? []
+  if (port == null || Number(port) > 0xffff) {
+    throw new InvalidOptionError('http.listen', `must be 'host:port', such as '127.0.0.1:3104' or '[::1]:0', and is ${JSON.stringify(listen)}`)
+  }
+  return { host: host === '' ? undefined : host.replace(/^\[|\]$/g, ''), port: Number(port) }
+}
+
+function checkText (field: string, text: unknown): void {
+  if (text !== undefined && (typeof text !== 'string' || text === '')) {
+    throw new InvalidOptionError(field, 'must be a string that is not empty')
+  }
+}
+
+function toAddrs (field: string, addrs: unknown): Multiaddr[] | undefined {
+  if (addrs === undefined) { return undefined }
+  if (!Array.isArray(addrs) || !addrs.every(isMultiaddr)) { throw new InvalidOptionError(field, 'must be a list of multiaddrs') }
+  return [...addrs]
+}
+
+function pubsubOf (libp2p?: Libp2p): PubSub | undefined {
+  const pubsub = (libp2p?.services as Record<string, any> | undefined)?.pubsub
+  return typeof pubsub?.publish === 'function' ? pubsub : undefined
+}

@@ -1,0 +1,184 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+import { startHttpServer } from '#http-server'
+import type { AbortOptions, Logger, PeerId, Startable } from '@libp2p/interface'
+import { CODE_HTTP, CODE_P2P, type Multiaddr } from '@multiformats/multiaddr'
+import type { CID } from 'multiformats/cid'
+import { gossipSender, sendAnnounce } from '../announce/index.ts'
+import { DagsyncError } from '../shared/errors.ts'
+import type { AnnounceResult, AnnounceSender, PublisherComponents, PublisherInit } from '../shared/types.ts'
+import type { HttpHandler, HttpServer } from '../syncers/httpsync/http-types.ts'
+import { createHttpHandler } from '../syncers/httpsync/serve.ts'
+import { handleWebRequest } from '../syncers/httpsync/web.ts'
+import { chooseAnnounceAddrs, reachable, withHandlerPath } from './addrs.ts'
+import { servedMetrics } from './metrics.ts'
+import { publisherConfig, toCid, type PublisherConfig } from './options.ts'
+import { Root } from './root.ts'
+
+/** What start() opened. */
+interface Session {
+  server?: HttpServer
+  senders: AnnounceSender[]
+
+  /** Made here, so stopped here. */
+  ownSenders: AnnounceSender[]
+  controller: AbortController
+}
+
+/**
+ * Serves a chain and tells others of its new heads.
+ *
+ * Behaves as the publishers of go-libipni (v0.3.2, dagsync/httpsync/publisher.go; v0.7.8, dagsync/ipnisync/publisher.go) and
+ * answers the clients of both. Differs: it can keep its root across restarts, and it announces. Nothing is opened before
+ * start(), and start() may follow stop().
+ */
+export class Publisher implements Startable, AsyncDisposable {
+  /** The node's peer id, or that of the key: who signs heads. */
+  readonly id: PeerId
+
+  /** Multiaddr code of the preferred transport: 421 (p2p) with a node, else 480 (http). */
+  readonly protocol: number
+
+  readonly #config: Readonly<PublisherConfig>
+  readonly #root: Root
+  readonly #handler?: HttpHandler
+  readonly #log?: Logger
+  #session?: Session
+  #starting?: AbortController
+  #transition: Promise<void> = Promise.resolve()
+
+  /** Throws InvalidOptionError. */
+  constructor (components: PublisherComponents, init: PublisherInit = {}) {
+    const { linkSystem, libp2p, datastore } = components ?? {}
+    this.#config = publisherConfig(components, init)
+    const { id, http, topic, root } = this.#config
+    this.id = id
+    this.protocol = libp2p == null ? CODE_HTTP : CODE_P2P
+    this.#log = (components.logger ?? libp2p?.logger)?.forComponent('dagsync:publisher')
+    this.#root = new Root({ id, topic, datastore, initial: root })
+    if (http != null) {
+      this.#handler = createHttpHandler({ linkSystem, privateKey: http.privateKey, log: this.#log }, {
+        root: () => this.root,
+        handlerPath: http.handlerPath,
+        headTopic: http.headTopic,
+        onServed: servedMetrics(components.metrics ?? libp2p?.metrics)
+      })
+    }
+  }
+
+  /** The head of the chain that is served; undefined: there is none. */
+  get root (): CID | undefined {
+    return this.#root.value
+  }
+
+  /**
+   * Every address that it can be synced from, without /p2p; empty ones (0.0.0.0) are those of the interfaces. With a
+   * handlerPath each comes twice, since peers before go-libipni v0.6.9 only read the older /httpath.
+   */
+  addrs (): Multiaddr[] {
+    const { http } = this.#config
+    return reachable(withHandlerPath([...http?.addrs ?? [], ...this.#session?.server?.addrs() ?? []], http?.handlerPath))
+  }
+
+  /** Serves another root, without announcing it; undefined: no head. With a datastore it is stored first. Throws InvalidOptionError. */
+  async setRoot (cid: CID | undefined, options?: AbortOptions): Promise<void> {
+    const root = toCid('cid', cid)
+    options?.signal?.throwIfAborted()
+    await this.#root.set(root, options)
+  }
+
+  /**
+   * Tells the root to every sender, and gives what became of it at each; an empty list when there is no root or no sender.
+   *
+   * Throws AnnounceError when every sender failed, and DagsyncError when the publisher is not running or is stopped meanwhile.
+   */
+  async announce (options?: AbortOptions): Promise<AnnounceResult[]> {
+    return this.#announce(this.root, options)
+  }
+
+  /** setRoot() and announce(). Throws what these throw; when announcing fails the root is set nevertheless. */
+  async updateRoot (cid: CID, options?: AbortOptions): Promise<AnnounceResult[]> {
+    await this.setRoot(cid, options)
+    return this.#announce(toCid('cid', cid), options)
+  }
+
+  /** Answers a request of any web-standard server. 503 while the publisher is not running. */
+  async handleRequest (request: Request): Promise<Response> {
+    if (this.#session == null || this.#handler == null) { return new Response('the publisher is not running\n', { status: 503 }) }
+    return handleWebRequest(this.#handler, request)
+  }
+
+  /** Reads the stored root and listens. Rejects with InvalidOptionError, or with what listening fails with. */
+  async start (options?: AbortOptions): Promise<void> {
+    return this.#next(async () => {
+      if (this.#session != null) { return }
+      options?.signal?.throwIfAborted()
+      this.#starting = new AbortController()
+      try {
+        this.#session = await this.#open(anySignal(this.#starting.signal, options?.signal))
+      } finally {
+        this.#starting = undefined
+      }
+      this.#log?.('%p serves %c on %a', this.id, this.root, this.addrs())
+    })
+  }
+
+  /** Ends what runs and frees everything. Idempotent, safe at any moment. */
+  async stop (): Promise<void> {
+    const reason = new DagsyncError('the publisher is stopped')
+    this.#starting?.abort(reason)
+    return this.#next(async () => {
+      const session = this.#session
+      this.#session = undefined
+      session?.controller.abort(reason)
+      await Promise.all([session?.server?.stop(), ...session?.ownSenders.map(async sender => sender.stop?.()) ?? []])
+    })
+  }
+
+  async [Symbol.asyncDispose] (): Promise<void> {
+    await this.stop()
+  }
+
+  async #open (signal: AbortSignal): Promise<Session> {
+    const { http, senders, pubsub, topic } = this.#config
+    await unlessAborted(this.#root.load({ signal }), signal)
+    const server = http?.listen == null || this.#handler == null
+      ? undefined
+      : await startHttpServer(this.#handler, { ...http.listen, signal })
+    const ownSenders = senders == null && pubsub != null && topic != null ? [gossipSender({ pubsub }, { topic })] : []
+    return { server, senders: senders ?? ownSenders, ownSenders, controller: new AbortController() }
+  }
+
+  async #announce (root: CID | undefined, options?: AbortOptions): Promise<AnnounceResult[]> {
+    const session = this.#session
+    if (session == null) { throw new DagsyncError('the publisher is not running') }
+    const signal = anySignal(session.controller.signal, options?.signal)
+    signal.throwIfAborted()
+    if (root == null || session.senders.length === 0) { return [] }
+    const addrs = reachable(this.#config.announceAddrs ?? chooseAnnounceAddrs(this.addrs()))
+    return unlessAborted(sendAnnounce(root, addrs, session.senders, { signal }), signal)
+  }
+
+  /** start() and stop() take turns, in the order of the calls. */
+  async #next (step: () => Promise<void>): Promise<void> {
+    const done = this.#transition.then(step)
+    this.#transition = done.catch(() => {})
+    return done
+  }
+}
+
+/** For waits on what others made, and may not listen to signals: stop() must not hang on them. */
+async function unlessAborted<T> (work: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted()
+  const { promise, reject } = Promise.withResolvers<never>()
+  const abort = (): void => { reject(signal.reason) }
+  signal.addEventListener('abort', abort, { once: true })
+  try {
+    return await Promise.race([work, promise])
+  } finally {
+    signal.removeEventListener('abort', abort)
+  }
+}
+
+function anySignal (own: AbortSignal, given?: AbortSignal): AbortSignal {
+  return given == null ? own : AbortSignal.any([own, given])
+}

@@ -1,0 +1,61 @@
+import type { AbortOptions, PeerId } from '@libp2p/interface'
+import { Key, type Datastore } from 'interface-datastore'
+import { CID } from 'multiformats/cid'
+import { DATASTORE_PREFIX } from '../shared/constants.ts'
+import { InvalidOptionError } from '../shared/errors.ts'
+
+/** The root of a publisher: in the datastore when there is one, and in memory for those who ask. */
+export class Root {
+  readonly #datastore?: Datastore
+  readonly #key: Key
+  #value?: CID
+  #known = false
+  #turn: Promise<unknown> = Promise.resolve()
+
+  constructor (init: { id: PeerId, topic?: string, datastore?: Datastore, initial?: CID }) {
+    this.#datastore = init.datastore
+    this.#key = new Key(`${DATASTORE_PREFIX}/${init.topic ?? 'no-topic'}/root/${init.id}`)
+    this.#value = init.initial
+  }
+
+  get value (): CID | undefined {
+    return this.#value
+  }
+
+  /** Reads the stored root, unless one was given: that one wins, and is stored. Throws InvalidOptionError when it is no CID. */
+  async load (options?: AbortOptions): Promise<void> {
+    if (this.#known) { return }
+    if (this.#value != null) { return this.set(this.#value, options) }
+    const stored = await this.#stored(options)
+    if (this.#known) { return } // set meanwhile
+    this.#value = stored
+    this.#known = true
+  }
+
+  /** Stored before it is served. In the order of the calls. */
+  async set (cid: CID | undefined, options?: AbortOptions): Promise<void> {
+    const turn = this.#turn.then(async () => {
+      options?.signal?.throwIfAborted()
+      if (cid == null) {
+        await this.#datastore?.delete(this.#key, options)
+      } else {
+        await this.#datastore?.put(this.#key, cid.bytes, options)
+      }
+      this.#value = cid
+      this.#known = true
+    })
+    this.#turn = turn.catch(() => {})
+    return turn
+  }
+
+  async #stored (options?: AbortOptions): Promise<CID | undefined> {
+    if (this.#datastore == null) { return undefined }
+    try {
+      return CID.decode(await this.#datastore.get(this.#key, options))
+    } catch (cause: any) {
+      options?.signal?.throwIfAborted()
+      if (cause?.name === 'NotFoundError') { return undefined }
+      throw new InvalidOptionError('datastore', `does not give the root at ${this.#key}`, { cause })
+    }
+  }
+}

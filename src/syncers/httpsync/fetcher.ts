@@ -1,0 +1,184 @@
+import type { AbortOptions, Logger, PeerId } from '@libp2p/interface'
+import type { Multiaddr } from '@multiformats/multiaddr'
+import type { CID } from 'multiformats/cid'
+import { CID_SCHEMA_HEADER } from '../../shared/constants.ts'
+import { ContentNotFoundError, HttpStatusError, TransferFailedError } from '../../shared/errors.ts'
+import type { HttpRetry } from '../../shared/types.ts'
+import { Bases } from './bases.ts'
+import type { Base } from './bases.ts'
+import type { HttpClient, HttpResponse } from './http-client.ts'
+import { delay, isRetryStatus, retryDelay } from './retry.ts'
+
+/** What a CID is, as a publisher may want to know. Go: ipnisync.CidSchemaAdvertisement, CidSchemaEntryChunk. */
+export type SchemaType = 'Advertisement' | 'EntryChunk'
+
+export interface FetcherInit {
+  peerId: PeerId
+  addrs: Multiaddr[]
+  httpTimeout: number
+  httpRetry: HttpRetry | false
+  maxBlockSize: number
+}
+
+export interface BlockOptions extends AbortOptions {
+  /** The CID as it was published, in whatever base. */
+  text?: string
+  schemaType?: SchemaType
+}
+
+// Other ETags than these we do not remember: this one is sent back.
+const ETAG = /^(?:W\/)?"[!#-~]*"$/
+
+/**
+ * One publisher's resources over HTTP: which address, which path, how often. Follows the client of go-libipni v0.7.8
+ * (dagsync/ipnisync, Syncer.fetch). Differs: no well-known request; addresses are never used up; the path is known per
+ * address once anything was found there; retries; no second path for a block once the path is known.
+ */
+export class Fetcher {
+  private readonly client: HttpClient
+  private readonly init: FetcherInit
+  private readonly bases: Bases
+  private readonly log: Logger | undefined
+  private readonly stopping = new AbortController()
+  private lastHead: { url: string, etag: string, body: Uint8Array } | undefined
+
+  /** Throws TransportUnavailableError when no address is an HTTP one. */
+  constructor (client: HttpClient, init: FetcherInit, log?: Logger) {
+    this.client = client
+    this.init = init
+    this.bases = new Bases(init.peerId, init.addrs)
+    this.log = log
+  }
+
+  /** The address that answered last, as it was given. */
+  get workingAddr (): Multiaddr | undefined {
+    return this.bases.worked
+  }
+
+  /**
+   * The signed head; undefined when there is none (204). The same object as before when the publisher says that nothing changed.
+   *
+   * Throws HttpStatusError, TransferFailedError, BlockTooLargeError and the signal's reason.
+   */
+  async head (options: AbortOptions = {}): Promise<Uint8Array | undefined> {
+    const response = await this.get('head', {}, options.signal)
+    const { status, url, body } = response
+    if (status === 204) { return undefined }
+    if (status === 304 && this.lastHead != null) { return this.lastHead.body }
+    if (status !== 200) { throw new HttpStatusError(status, url.href) }
+    const etag = response.headers.get('etag')
+    this.lastHead = etag != null && ETAG.test(etag) ? { url: response.asked, etag, body } : undefined
+    return body
+  }
+
+  /** The bytes under a CID, not verified. Throws as head() does, and ContentNotFoundError. */
+  async block (cid: CID, options: BlockOptions = {}): Promise<Uint8Array> {
+    const headers: Record<string, string> = options.schemaType == null ? {} : { [CID_SCHEMA_HEADER]: options.schemaType }
+    const { status, url, body } = await this.get(pathSegment(options.text ?? cid.toString()), headers, options.signal)
+    if (status === 200) { return body }
+    throw status === 404 ? new ContentNotFoundError(cid) : new HttpStatusError(status, url.href)
+  }
+
+  /** Ends the waits between retries; requests are the client's to end. */
+  stop (): void {
+    this.stopping.abort(new TransferFailedError('the syncer is stopped'))
+  }
+
+  private async get (resource: string, headers: Record<string, string>, signal?: AbortSignal): Promise<Answer> {
+    const retry = this.init.httpRetry
+    for (let attempt = 0; ; attempt++) {
+      const last = retry === false || attempt >= retry.retries
+      let retryAfter: string | undefined
+      try {
+        const response = await this.anyAddress(resource, headers, signal)
+        if (last || !isRetryStatus(response.status)) { return response }
+        this.log?.('status %d for %s, trying again', response.status, response.url)
+        retryAfter = response.headers.get('retry-after')
+      } catch (err) {
+        if (!this.isTransportError(err, signal)) { throw err }
+        if (last) { throw asTransferFailed(err) }
+        this.log?.('%s failed, trying again: %s', resource, (err as Error).message)
+      }
+      await delay(retryDelay(attempt, retry, retryAfter), signal, this.stopping.signal)
+    }
+  }
+
+  /** Each address once, until one answers; the first error when none does. */
+  private async anyAddress (resource: string, headers: Record<string, string>, signal?: AbortSignal): Promise<Answer> {
+    const first = this.bases.first()
+    try {
+      return await this.ask(first, resource, headers, signal)
+    } catch (failure) {
+      for (const base of this.isTransportError(failure, signal) ? this.bases.after(first) : []) {
+        this.log?.('%a does not answer, trying %a', first.addr, base.addr)
+        try {
+          return await this.ask(base, resource, headers, signal)
+        } catch (err) {
+          if (!this.isTransportError(err, signal)) { throw err }
+        }
+      }
+      throw failure
+    }
+  }
+
+  private async ask (base: Base, resource: string, headers: Record<string, string>, signal?: AbortSignal): Promise<Answer> {
+    try {
+      const answer = await this.anyPrefix(base, resource, headers, signal)
+      this.bases.succeeded(base)
+      return answer
+    } catch (err) {
+      if (this.isTransportError(err, signal)) { this.bases.failed(base) }
+      throw err
+    }
+  }
+
+  /** 403 and 404 may mean that the publisher knows the other path only; a head has to be under one of the two. */
+  private async anyPrefix (base: Base, resource: string, headers: Record<string, string>, signal?: AbortSignal): Promise<Answer> {
+    const [prefix, other] = base.prefixes
+    const answer = await this.request(prefix + resource, headers, signal)
+    if (isFound(answer)) {
+      base.settle(prefix)
+      return answer
+    }
+    if (!isMissing(answer) || (base.known && resource !== 'head')) { return answer }
+    const second = await this.request(other + resource, headers, signal)
+    if (isFound(second)) {
+      base.settle(other)
+      return second
+    }
+    // What is missing under one path and refused under the other is missing.
+    return isRetryStatus(second.status) || (second.status === 404 && answer.status === 403) ? second : answer
+  }
+
+  private async request (asked: string, headers: Record<string, string>, signal?: AbortSignal): Promise<Answer> {
+    const { httpTimeout: timeout, maxBlockSize: maxBodySize } = this.init
+    if (asked === this.lastHead?.url) { headers = { ...headers, 'If-None-Match': this.lastHead.etag } }
+    const response = await this.client.request(new URL(asked), { headers, timeout, maxBodySize, signal })
+    return Object.assign(response, { asked })
+  }
+
+  private isTransportError (err: unknown, signal?: AbortSignal): boolean {
+    if (signal?.aborted === true || this.client.stopped || this.stopping.signal.aborted) { return false }
+    return err instanceof Error && (err.name === 'TransferFailedError' || err.name === 'TimeoutError')
+  }
+}
+
+/** A response, and the URL that was asked for it, before redirects. */
+type Answer = HttpResponse & { asked: string }
+
+function isFound ({ status }: HttpResponse): boolean {
+  return (status >= 200 && status < 300) || status === 304
+}
+
+function isMissing ({ status }: HttpResponse): boolean {
+  return status === 404 || status === 403
+}
+
+/** Base64 text of a CID may hold a slash. */
+function pathSegment (text: string): string {
+  return /^[A-Za-z0-9]+$/.test(text) ? text : encodeURIComponent(text)
+}
+
+function asTransferFailed (err: unknown): unknown {
+  return err instanceof TransferFailedError ? err : new TransferFailedError((err as Error).message, { cause: err })
+}

@@ -1,0 +1,36 @@
+import type { HttpRetry } from '../../shared/types.ts'
+
+/** "Not now": too many requests, or trouble at the other side. */
+export function isRetryStatus (status: number): boolean {
+  return status === 429 || status >= 500
+}
+
+/** Milliseconds until retry `attempt` (0 for the first): doubling, half of it random, and no less than the server asks for. */
+export function retryDelay (attempt: number, { minDelay, maxDelay }: HttpRetry, retryAfter?: string, now = Date.now()): number {
+  const backoff = minDelay * 2 ** attempt * (0.5 + Math.random() / 2)
+  return Math.min(maxDelay, Math.max(backoff, parseRetryAfter(retryAfter, now)))
+}
+
+/** Seconds or a date (RFC 9110 10.2.3), as milliseconds from now; 0 when it says nothing. */
+function parseRetryAfter (value: string | undefined, now: number): number {
+  if (value == null) { return 0 }
+  const ms = /^[0-9]+$/.test(value) ? Number(value) * 1000 : Date.parse(value) - now
+  return ms > 0 ? ms : 0
+}
+
+/** Waits; rejects with the reason of the signal that ends the wait. */
+export async function delay (ms: number, ...signals: Array<AbortSignal | undefined>): Promise<void> {
+  for (const signal of signals) { signal?.throwIfAborted() }
+  let timer: ReturnType<typeof setTimeout> | undefined
+  let abort = (): void => {}
+  try {
+    await new Promise<void>((resolve, reject) => {
+      abort = () => { reject(signals.find(signal => signal?.aborted)?.reason) }
+      for (const signal of signals) { signal?.addEventListener('abort', abort) }
+      timer = setTimeout(resolve, ms)
+    })
+  } finally {
+    clearTimeout(timer)
+    for (const signal of signals) { signal?.removeEventListener('abort', abort) }
+  }
+}

@@ -1,0 +1,123 @@
+import { InvalidSelectorError } from '../shared/errors.ts'
+import { failure } from './clause.ts'
+import type { Clause, Fields, Range } from './clause.ts'
+import { Link } from './link.ts'
+import { ListNode, MapNode } from './skeleton.ts'
+import type { Child } from './skeleton.ts'
+
+/** Explored children of one block, counted by clauses, beyond which a selector is refused; the size of the block is added. */
+const MAX_STEPS = 1 << 20
+
+const INT = /^[+-]?\d+$/
+
+/** The links of a block that a selector wants, in the order of the walk, each with the clause for what it links to. */
+export interface Wanted {
+  links: Link[]
+  clauses: Clause[]
+
+  /** What the walk ends with after these links. */
+  failure?: Error
+}
+
+/** Goes through a block without recursion: what is still to visit is on a stack, the next one on top. */
+export class Explorer {
+  private readonly canFail: boolean
+  private readonly nodes: Child[] = []
+  private readonly clauses: Clause[] = []
+  private steps = 0
+
+  constructor (canFail: boolean) {
+    this.canFail = canFail
+  }
+
+  wanted (root: Child | undefined, clause: Clause, size: number): Wanted {
+    const wanted: Wanted = { links: [], clauses: [] }
+    if (root == null) { return wanted }
+    this.steps = MAX_STEPS + size
+    this.nodes.length = this.clauses.length = 0
+    if (root instanceof Link) { // not followed further
+      wanted.failure = this.canFail ? failure(clause, root) : undefined
+      return wanted
+    }
+    this.push(root, clause)
+    for (let node = this.nodes.pop(); node != null; node = this.nodes.pop()) {
+      const next = this.clauses.pop() as Clause
+      if (node instanceof Link) {
+        wanted.links.push(node)
+        wanted.clauses.push(next)
+        continue
+      }
+      wanted.failure = this.canFail ? failure(next, node) : undefined
+      if (wanted.failure != null) { break }
+      if (typeof node === 'object') { this.visit(node, next) }
+    }
+    return wanted
+  }
+
+  private push (node: Child, clause: Clause): void {
+    this.nodes.push(node)
+    this.clauses.push(clause)
+  }
+
+  private visit (node: MapNode | ListNode, clause: Clause): void {
+    const first = this.nodes.length
+    if (clause.interests === 'all') {
+      const { values } = node
+      for (let i = 0; i < values.length; i++) {
+        if (node instanceof MapNode) {
+          this.explore(node, clause, node.keys[i], -1, values[i])
+        } else {
+          this.explore(node, clause, undefined, node.indexes[i], values[i])
+        }
+      }
+    } else {
+      for (const interest of clause.interests) {
+        if ('start' in interest) { this.range(node, clause, interest) } else { this.fields(node, clause, interest) }
+      }
+    }
+    reverse(this.nodes, first)
+    reverse(this.clauses, first)
+  }
+
+  private fields (node: MapNode | ListNode, clause: Clause, fields: Fields): void {
+    for (const name of fields.next.keys()) {
+      if (node instanceof MapNode) {
+        this.explore(node, clause, name, -1, node.get(name))
+      } else if (INT.test(name)) {
+        this.explore(node, clause, name, Number(name), node.get(Number(name)))
+      }
+    }
+  }
+
+  private range (node: MapNode | ListNode, clause: Clause, { start, end }: Range): void {
+    if (node instanceof ListNode) {
+      for (let i = node.find(start); i < node.indexes.length && node.indexes[i] < end; i++) {
+        this.explore(node, clause, undefined, node.indexes[i], node.values[i])
+      }
+      return
+    }
+    // within a union, the indexes are looked up as text; those below 0 are '' in Go
+    const empty = node.get('')
+    if (empty != null) {
+      for (let i = start; i < end && i < 0; i++) { this.explore(node, clause, '', -1, empty) }
+    }
+    const indexes = node.keys.filter(key => /^(0|[1-9]\d*)$/.test(key)).map(Number).filter(index => index >= start && index < end)
+    for (const index of indexes.sort((a, b) => a - b)) { this.explore(node, clause, String(index), -1, node.get(String(index))) }
+  }
+
+  private explore (node: MapNode | ListNode, clause: Clause, key: string | undefined, index: number, child: Child | undefined): void {
+    this.steps -= clause.size
+    if (this.steps < 0) { throw new InvalidSelectorError('selector: visits too much of one block') }
+    if (child == null) { return }
+    const next = clause.explore(node, key, index, child)
+    if (next != null) { this.push(child, next) }
+  }
+}
+
+function reverse (list: unknown[], from: number): void {
+  for (let low = from, high = list.length - 1; low < high; low++, high--) {
+    const held = list[low]
+    list[low] = list[high]
+    list[high] = held
+  }
+}

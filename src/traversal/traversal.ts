@@ -1,0 +1,116 @@
+import type { CID } from 'multiformats/cid'
+import type { BlockCodec } from 'multiformats/codecs/interface'
+import { InvalidMessageError, UnknownCodecError } from '../shared/errors.ts'
+import type { Selector, SelectorNode } from '../shared/types.ts'
+import { Explorer } from './children.ts'
+import { Recursion } from './clause.ts'
+import type { Clause } from './clause.ts'
+import { Link } from './link.ts'
+import { Scanners } from './links.ts'
+import { compile } from './selector.ts'
+
+/** A link that a walk has come to. */
+export interface PendingLink {
+  /** Made when it is asked for, as the text is. */
+  readonly cid: CID
+
+  /** The CID as it was published, when the block that has it is dag-json. */
+  readonly text?: string
+
+  /** The name of the map field that it is the value of. */
+  readonly field?: string
+}
+
+/** The links of one block that are still to visit. */
+interface Frame {
+  links: Link[]
+
+  /** For each link; or one for the block, which a link takes with it as often less as it is deep in the block. */
+  clauses: Clause[] | Recursion
+  next: number
+  failure?: Error
+}
+
+/**
+ * A walk as a machine that its owner drives: next() says which block is to load, follow() takes its bytes. Without promises and
+ * without recursion. What it keeps are the links still to visit of each block above the current one; a block's list goes when its
+ * last link is taken, so a chain keeps nothing. Go: traversal.Progress.WalkAdv.
+ */
+export class Traversal {
+  private readonly scanners: Scanners
+  private readonly explorer: Explorer
+  private readonly canFail: boolean
+  private readonly stack: Frame[]
+  private link: Link | undefined
+  private clause: Clause
+
+  /** @throws {InvalidSelectorError} */
+  constructor (root: CID, selector: Selector | SelectorNode, options: { codecs?: Array<BlockCodec<number, any>> } = {}) {
+    const { clause, canFail } = compile(selector)
+    this.clause = clause
+    this.canFail = canFail
+    this.explorer = new Explorer(canFail)
+    this.scanners = new Scanners(options.codecs)
+    this.stack = [{ links: [Link.fromCID(root)], clauses: [clause], next: 0 }]
+  }
+
+  /**
+   * The next link to load in walk order, undefined at the end. A link before it that was not followed counts as missing.
+   *
+   * @throws {UnknownCodecError} before the load, as Go does; the walk is over then
+   * @throws {InvalidSelectorError} where the selector wants what cannot be done
+   */
+  next (): PendingLink | undefined {
+    const { stack } = this
+    this.link = undefined
+    const frame = stack[stack.length - 1]
+    if (frame == null) { return undefined }
+    if (frame.next === frame.links.length) {
+      stack.length = 0
+      throw frame.failure as Error
+    }
+    const at = frame.next++
+    if (frame.next === frame.links.length && frame.failure == null) { stack.pop() }
+    const link = frame.links[at]
+    if (this.scanners.get(link.codec) == null) {
+      stack.length = 0
+      throw new UnknownCodecError(link.codec)
+    }
+    this.clause = Array.isArray(frame.clauses) ? frame.clauses[at] : deeper(frame.clauses, link.level)
+    return (this.link = link)
+  }
+
+  /**
+   * Takes the bytes of the block that next() said; it keeps none of them.
+   *
+   * @throws {InvalidMessageError} when they do not decode; nothing below is walked then
+   */
+  follow (bytes: Uint8Array): void {
+    const { link, clause } = this
+    if (link == null) { throw new Error('follow() without a link') }
+    this.link = undefined
+    const flat = clause instanceof Recursion && clause.sequence.flat
+    const scanner = this.scanners.get(link.codec)
+    if (scanner == null) { throw new UnknownCodecError(link.codec) }
+    try {
+      scanner.scan(bytes, flat ? 'flat' : this.canFail ? 'all' : 'links')
+    } catch (error: any) {
+      throw new InvalidMessageError(`block ${link.cid} does not decode: ${error.message}`, { cause: error })
+    }
+    const frame = flat ? wanted(clause, scanner.links) : { next: 0, ...this.explorer.wanted(scanner.root, clause, bytes.length) }
+    if (frame.links.length > 0 || frame.failure != null) { this.stack.push(frame) }
+  }
+}
+
+/** Those links that "explore all, recursively" wants. */
+function wanted (clause: Recursion, links: Link[]): Frame {
+  const { depth, sequence: { stopAt } } = clause
+  if (stopAt != null || depth !== Infinity) {
+    links = links.filter(link => link.level < depth && (stopAt == null || !link.equals(stopAt)))
+  }
+  return { links, clauses: clause, next: 0 }
+}
+
+function deeper (clause: Recursion, levels: number): Recursion {
+  return clause.depth === Infinity ? clause : new Recursion(clause.sequence, clause.current, clause.depth - levels)
+}

@@ -1,0 +1,125 @@
+// The package's own declarations against the fixed ones, renamed from 'dagsync' to 'api': it has to compile, and never runs.
+import type * as Api from 'api'
+import type * as ApiAnnounce from 'api/announce'
+import type * as ApiSelector from 'api/selector'
+import type * as ApiSyncer from 'api/syncer'
+import * as dagsync from 'dagsync'
+import * as announce from 'dagsync/announce'
+import * as multiaddr from 'dagsync/multiaddr'
+import * as selector from 'dagsync/selector'
+import * as signedHead from 'dagsync/signed-head'
+import * as syncer from 'dagsync/syncer'
+import * as testing from 'dagsync/testing'
+
+// Every value: functions, classes and constants, with what they take and what they give.
+export const values = [
+  dagsync satisfies typeof import('api'),
+  announce satisfies typeof import('api/announce'),
+  multiaddr satisfies typeof import('api/multiaddr'),
+  selector satisfies typeof import('api/selector'),
+  signedHead satisfies typeof import('api/signed-head'),
+  syncer satisfies Omit<typeof import('api/syncer'), 'createDtsyncSyncer'>, // [dtsync]
+  testing satisfies typeof import('api/testing')
+]
+
+/** What a caller that knows the fixed type passes in, the package takes. */
+type Taken<Fixed, Ours> = [Fixed] extends [Ours] ? true : never
+/** What the package gives, a caller that knows the fixed type can use. */
+type Given<Fixed, Ours> = [Ours] extends [Fixed] ? true : never
+type Both<Fixed, Ours> = Taken<Fixed, Ours> & Given<Fixed, Ours>
+
+// Constructors: their parameters are compared loosely above, as TypeScript compares those of methods.
+export const constructors: [
+  Taken<ConstructorParameters<typeof Api.Subscriber>, ConstructorParameters<typeof dagsync.Subscriber>>,
+  Taken<ConstructorParameters<typeof Api.Publisher>, ConstructorParameters<typeof dagsync.Publisher>>,
+  Taken<ConstructorParameters<typeof ApiAnnounce.Receiver>, ConstructorParameters<typeof announce.Receiver>>,
+  Taken<ConstructorParameters<typeof Api.DagsyncError>, ConstructorParameters<typeof dagsync.DagsyncError>>
+] = [true, true, true, true]
+
+// Methods, for the same reason.
+type Methods<Fixed, Ours> = {
+  [Name in keyof Fixed]: Name extends keyof Ours
+    ? Fixed[Name] extends (...args: infer FixedArgs) => unknown
+      ? Ours[Name] extends (...args: infer OurArgs) => unknown ? Taken<FixedArgs, OurArgs> : never
+      : true
+    : never
+}
+type All<T> = T[keyof T] extends true ? true : never
+export const methods: [
+  All<Methods<Api.Subscriber, dagsync.Subscriber>>,
+  All<Methods<Api.Publisher, dagsync.Publisher>>,
+  All<Methods<Api.LinkSystem, dagsync.LinkSystem>>,
+  All<Methods<Api.AddressBook, dagsync.AddressBook>>,
+  All<Methods<ApiAnnounce.Receiver, announce.Receiver>>,
+  All<Methods<ApiAnnounce.AnnounceSender, announce.AnnounceSender>>,
+  All<Methods<ApiSyncer.Syncer, syncer.Syncer>>
+] = [true, true, true, true, true, true, true]
+
+// Every type of the main job, by name.
+export const types: {
+  LinkSystem: Both<Api.LinkSystem, dagsync.LinkSystem>
+  StoreOptions: Both<Api.StoreOptions, dagsync.StoreOptions>
+  SyncTarget: Both<Api.SyncTarget, dagsync.SyncTarget>
+  SubscriberComponents: Both<Api.SubscriberComponents, dagsync.SubscriberComponents>
+  SubscriberInit: Both<Omit<Api.SubscriberInit, 'dataTransfer' | 'maxGraphsyncRequests'>, dagsync.SubscriberInit>
+  LastKnownSync: Both<Api.LastKnownSync, dagsync.LastKnownSync>
+  BlockHook: Both<Api.BlockHook, dagsync.BlockHook>
+  SegmentSyncActions: Both<Api.SegmentSyncActions, dagsync.SegmentSyncActions>
+  SyncOptions: Both<Api.SyncOptions, dagsync.SyncOptions>
+  SyncFinished: Both<Api.SyncFinished, dagsync.SyncFinished>
+  SyncProgressEvents: Both<Api.SyncProgressEvents, dagsync.SyncProgressEvents>
+  Subscriber: Given<Api.Subscriber, dagsync.Subscriber>
+  AddressBook: Both<Api.AddressBook, dagsync.AddressBook>
+  PubSub: Both<Api.PubSub, dagsync.PubSub>
+  PublisherComponents: Both<Api.PublisherComponents, dagsync.PublisherComponents>
+  PublisherInit: Both<Omit<Api.PublisherInit, 'dtsync' | 'ipnisync'>, dagsync.PublisherInit>
+  HttpPublisherInit: Both<Api.HttpPublisherInit, dagsync.HttpPublisherInit>
+  Publisher: Given<Api.Publisher, dagsync.Publisher>
+  DagsyncError: Given<Api.DagsyncError, dagsync.DagsyncError>
+  SelectorNode: Both<ApiSelector.SelectorNode, selector.SelectorNode>
+  Selector: Both<ApiSelector.Selector, selector.Selector>
+  RecursionLimit: Both<ApiSelector.RecursionLimit, selector.RecursionLimit>
+  LoadBlock: Both<ApiSelector.LoadBlock, selector.LoadBlock>
+  WalkOptions: Both<ApiSelector.WalkOptions, selector.WalkOptions>
+  AnnounceMessage: Both<ApiAnnounce.AnnounceMessage, announce.AnnounceMessage>
+  AllowPeer: Both<ApiAnnounce.AllowPeer, announce.AllowPeer>
+  Announce: Both<ApiAnnounce.Announce, announce.Announce>
+  ReceiverInit: Both<ApiAnnounce.ReceiverInit, announce.ReceiverInit>
+  Receiver: Given<ApiAnnounce.Receiver, announce.Receiver>
+  AnnounceResult: Both<ApiAnnounce.AnnounceResult, announce.AnnounceResult>
+  AnnounceSender: Both<ApiAnnounce.AnnounceSender, announce.AnnounceSender>
+  Syncer: Both<ApiSyncer.Syncer, syncer.Syncer>
+} = {
+  LinkSystem: true,
+  StoreOptions: true,
+  SyncTarget: true,
+  SubscriberComponents: true,
+  SubscriberInit: true,
+  LastKnownSync: true,
+  BlockHook: true,
+  SegmentSyncActions: true,
+  SyncOptions: true,
+  SyncFinished: true,
+  SyncProgressEvents: true,
+  Subscriber: true,
+  AddressBook: true,
+  PubSub: true,
+  PublisherComponents: true,
+  PublisherInit: true,
+  HttpPublisherInit: true,
+  Publisher: true,
+  DagsyncError: true,
+  SelectorNode: true,
+  Selector: true,
+  RecursionLimit: true,
+  LoadBlock: true,
+  WalkOptions: true,
+  AnnounceMessage: true,
+  AllowPeer: true,
+  Announce: true,
+  ReceiverInit: true,
+  Receiver: true,
+  AnnounceResult: true,
+  AnnounceSender: true,
+  Syncer: true
+}
