@@ -1,13 +1,10 @@
 import { bases } from 'multiformats/basics'
-import { base32 } from 'multiformats/bases/base32'
-import { base58btc } from 'multiformats/bases/base58'
 import { base64pad } from 'multiformats/bases/base64'
 import { CID } from 'multiformats/cid'
 import { invalid } from './cbor.ts'
 import { checkCount, checkMessage, checkSize, compact } from './message.ts'
 import type { AnnounceMessage } from '../shared/types.ts'
-
-const anyBase = Object.values(bases).reduce((all, base) => all.or(base.decoder), base58btc.decoder.or(base32.decoder))
+import type { MultibaseDecoder } from 'multiformats/bases/interface'
 
 /**
  * The message in the JSON form that HTTP announces may have, byte for byte as Go writes it.
@@ -67,7 +64,9 @@ function readCid (value: unknown): CID {
   const text = (value as Record<string, unknown>)['/']
   if (typeof text !== 'string') { throw invalid('Cid', 'is not {"/": "<cid>"}') }
   try {
-    return CID.parse(text, anyBase)
+    // any multibase; without one it is a CIDv0, which the parser knows by itself
+    const base = Object.values(bases).find(({ prefix }) => text.startsWith(prefix))
+    return CID.parse(text, base as MultibaseDecoder<string> | undefined)
   } catch (cause) {
     throw invalid('Cid', `is not a CID: ${(cause as Error).message}`, { cause })
   }

@@ -67,9 +67,13 @@ export class Handler {
     })
   }
 
-  /** Only the newest announce matters: its chain contains all older ones. Gives the one that it replaces. */
+  /**
+   * Only the newest announce matters: its chain contains all older ones. But a relay's hint never takes the place of what the
+   * publisher said itself. Gives the one that is not synced.
+   */
   offer (announce: Announce): Announce | undefined {
     const replaced = this.#pending
+    if (announce.hintFrom != null && replaced != null && replaced.hintFrom == null) { return announce }
     this.#pending = announce
     if (!this.#draining) {
       this.#draining = true

@@ -1,4 +1,5 @@
 import { CID } from 'multiformats/cid'
+import { Receiver } from '../announce/index.ts'
 import {
   ADDR_TTL, HTTP_RETRY, HTTP_TIMEOUT, IDLE_HANDLER_TTL, MAX_ASYNC_SYNCS, MAX_BLOCK_SIZE, STALL_TIMEOUT
 } from '../shared/constants.ts'
@@ -36,6 +37,7 @@ export function subscriberConfig (init: SubscriberInit): SubscriberConfig {
     if (config[field] != null && typeof config[field] !== 'function') { throw new InvalidOptionError(field, 'must be a function') }
   }
   checkSegmentDepthLimit(config.segmentDepthLimit)
+  checkReceiver(config.receiver)
   checkRetry(config.httpRetry)
   checkSelector(config)
   return config
@@ -61,6 +63,13 @@ export function toCid (field: string, value: unknown): CID {
 
 function checkSegmentDepthLimit (limit: unknown): void {
   if (limit !== false) { positive('segmentDepthLimit', limit) }
+}
+
+/** As a Receiver does, which is made at each start. */
+function checkReceiver (receiver: SubscriberConfig['receiver']): void {
+  if (receiver == null) { return }
+  if (typeof receiver !== 'object') { throw new InvalidOptionError('receiver', 'must be an object') }
+  void new Receiver({}, receiver)
 }
 
 function checkRetry (retry: SubscriberConfig['httpRetry']): void {

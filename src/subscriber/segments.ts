@@ -1,6 +1,6 @@
 import type { CID } from 'multiformats/cid'
 import type { RecursionLimit, SelectorNode } from '../shared/types.ts'
-import { recursionLimit, recursionLimitDepth, withRecursionLimit } from '../traversal/index.ts'
+import { recursionLimit, recursionLimitDepth, withRecursionLimit } from '../traversal/limits.ts'
 
 /** One part of a sync. */
 export interface Segment {

@@ -6,7 +6,7 @@ import type { Broadcast } from '../events/broadcast.ts'
 import { ContentNotFoundError, SubscriberStoppedError } from '../shared/errors.ts'
 import { stripPeerId } from '../shared/multiaddrs.ts'
 import type { AddressBook, Announce, PubSub, SubscriberComponents, SyncFinished, SyncOptions } from '../shared/types.ts'
-import { exploreRecursiveWithStop, stopNode } from '../traversal/index.ts'
+import { exploreRecursiveWithStop, stopNode } from '../traversal/stop-at.ts'
 import type { Handler } from './handler.ts'
 import { Handlers } from './handlers.ts'
 import type { LatestSync } from './latest-sync.ts'
@@ -92,6 +92,7 @@ export class Session {
   }
 
   async #run<T> (options: AbortOptions, work: (run: Run) => Promise<T>): Promise<T> {
+    this.#controller.signal.throwIfAborted() // a turn may come in the very moment of stop()
     const run = new Run(this.#config.stallTimeout)
     const running = run.settle(work, options)
     this.#running.set(run, running)

@@ -63,7 +63,7 @@ export class Fields {
     this.next = next
   }
 
-  explore (node: MapNode | ListNode, key: string | undefined, index: number): Clause | undefined {
+  explore (_node: MapNode | ListNode, key: string | undefined, index: number): Clause | undefined {
     return this.next.get(key ?? String(index))
   }
 }
@@ -82,7 +82,7 @@ export class Range {
     this.next = next
   }
 
-  explore (node: MapNode | ListNode, key: string | undefined, index: number): Clause | undefined {
+  explore (node: MapNode | ListNode, _key: string | undefined, index: number): Clause | undefined {
     return node instanceof ListNode && index >= this.start && index < this.end ? this.next : undefined
   }
 }
@@ -112,9 +112,6 @@ export class Union {
   readonly interests: Interests
   readonly hasEdge: boolean
 
-  /** The last one that was made by exploring, made again for the most part. */
-  private last: Union | undefined
-
   constructor (members: Clause[]) {
     this.members = members.some(member => member instanceof Union)
       ? members.flatMap(member => member instanceof Union ? member.members : member)
@@ -133,9 +130,8 @@ export class Union {
       if (next != null) { found.push(next) }
     }
     if (found.length < 2) { return found[0] }
-    const last = this.last
-    if (last?.members.length === found.length && last.members.every((member, i) => member === found[i])) { return last }
-    return (this.last = new Union(found))
+    const same = found.length === this.members.length && found.every((next, i) => next === this.members[i])
+    return same ? this : new Union(found)
   }
 
   /** Without edges, or with the clause in their place; undefined when nothing is left. */
@@ -218,9 +214,9 @@ export function failure (clause: Clause, child: Child): InvalidSelectorError | u
   if (clause instanceof InterpretAs) {
     return new InvalidSelectorError(`selector: there is no ADL ${JSON.stringify(clause.adl)}`)
   }
-  if (match(clause, child) === 'fails') {
-    return new InvalidSelectorError('selector: a matcher with a subset reached what is neither a string nor bytes')
-  }
+  return match(clause, child) === 'fails'
+    ? new InvalidSelectorError('selector: a matcher with a subset reached what is neither a string nor bytes')
+    : undefined
 }
 
 function match (clause: Clause, child: Child): 'matches' | 'fails' | undefined {
@@ -232,4 +228,5 @@ function match (clause: Clause, child: Child): 'matches' | 'fails' | undefined {
       if (result != null) { return result }
     }
   }
+  return undefined
 }

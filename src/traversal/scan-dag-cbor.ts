@@ -152,11 +152,11 @@ export class DagCborScanner extends Skeleton {
     }
     if (byte >> 5 > 1) { throw new Error(`no value begins with 0x${byte.toString(16)}`) }
     this.head(byte)
-    // -1 - (2^64 - 1) overflows to 0 in Go; others below int64 are refused
-    if (byte >> 5 === 1 && this.argument >= 2 ** 63 && !this.onlyOnes()) { throw new Error('int is too small') }
+    if (byte === 0x3b && this.bytes[this.at - 8] > 127 && !this.onlyOnes()) { throw new Error('int is below int64') }
     this.burn(1)
   }
 
+  /** -2^64 overflows to 0 in Go. */
   private onlyOnes (): boolean {
     return this.bytes.subarray(this.at - 8, this.at).every(byte => byte === 255)
   }

@@ -13,13 +13,13 @@ export class DagPbScanner extends Skeleton {
   protected read (): void {
     this.at = 0
     try {
-      this.node(this.bytes.length)
+      this.pbNode(this.bytes.length)
     } catch (error: any) {
       throw new Error(`dag-pb: ${error.message} at byte ${this.at}`)
     }
   }
 
-  private node (end: number): void {
+  private pbNode (end: number): void {
     let data = false
     let links: 'none' | 'open' | 'closed' = 'none'
     this.open(true)
@@ -74,7 +74,11 @@ export class DagPbScanner extends Skeleton {
         continue
       }
       const to = this.sized(end)
-      if (last === 1) { this.link(linkOfBytes(Uint8Array.from(this.bytes.subarray(this.at, to)), undefined, true)) } else { this.scalar(TEXT) }
+      if (last === 1) {
+        this.link(linkOfBytes(Uint8Array.from(this.bytes.subarray(this.at, to)), undefined, true))
+      } else {
+        this.scalar(TEXT)
+      }
       this.at = to
     }
     if (last === 0) { throw new Error('link without Hash') }

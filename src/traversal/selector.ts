@@ -48,11 +48,18 @@ export function compile (node: unknown): CompiledSelector {
 class Parser {
   canFail = false
   private clauses = 0
+  private depth = 0
 
   clause (node: unknown, where: string, edges: number[]): Clause {
+    if (++this.clauses > MAX_CLAUSES) { throw invalid('', `has more than ${MAX_CLAUSES} clauses`) }
+    if (++this.depth > MAX_DEPTH) { throw invalid('', `is nested deeper than ${MAX_DEPTH}`) }
+    const clause = this.kind(node, where, edges)
+    this.depth--
+    return clause
+  }
+
+  private kind (node: unknown, where: string, edges: number[]): Clause {
     const [kind, body] = union(node, where, 'a selector')
-    if (++this.clauses > MAX_CLAUSES) { throw invalid(where, `has more than ${MAX_CLAUSES} clauses`) }
-    if (where.split('/').length > MAX_DEPTH) { throw invalid('', `is nested deeper than ${MAX_DEPTH}`) }
     const at = `${where}/${kind}`
     if (kind === '|') {
       if (!Array.isArray(body)) { throw invalid(at, 'must be a list') }
@@ -99,7 +106,7 @@ class Parser {
     const next = new Map<string, Clause>()
     for (const name of keysOf(fields)) {
       if (typeof name !== 'string') { throw invalid(`${at}/f>`, 'must have strings as keys') }
-      next.set(name, this.clause(get(fields, name), `${at}/f>/${name.replaceAll('/', '|')}`, edges))
+      next.set(name, this.clause(get(fields, name), `${at}/f>/${name}`, edges))
     }
     return new Fields(next)
   }
@@ -169,5 +176,5 @@ function integer (value: unknown, where: string): number {
 }
 
 function invalid (where: string, problem: string): InvalidSelectorError {
-  return new InvalidSelectorError(`selector${where === '' ? '' : ` ${where.slice(1, 200)}`}: ${problem}`)
+  return new InvalidSelectorError(`selector${where === '' ? '' : ` ${where.slice(1, 121)}`}: ${problem}`)
 }

@@ -67,7 +67,8 @@ export class Traversal {
     if (frame == null) { return undefined }
     if (frame.next === frame.links.length) {
       stack.length = 0
-      throw frame.failure as Error
+      const { failure } = frame
+      throw failure as Error
     }
     const at = frame.next++
     if (frame.next === frame.links.length && frame.failure == null) { stack.pop() }

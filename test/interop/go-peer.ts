@@ -57,8 +57,6 @@ export interface Commands {
     topic?: string
     receive?: boolean
     resend?: boolean
-    filterIPs?: boolean
-    allow?: string[]
     segmentDepthLimit?: number
     anySelector?: boolean
   }>

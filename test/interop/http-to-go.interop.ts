@@ -146,10 +146,10 @@ for (const version of goVersions) {
     it('hands on the advertisements and entries that it got from Go', async () => {
       await using first = await GoPeer.start(version, { seed: 1 })
       const { cids, entries } = await first.call('chain', { count: 4, kind: 'ad', entries: 2, payload: 50, list: true })
-      const { linkSystem } = recorder()
-      await using subscriber = await createSubscriber({ linkSystem })
-      const source = infoOf(await first.call('publisher', {}))
-      await subscriber.sync(source)
+      const { linkSystem, calls, blockHook } = recorder()
+      await using subscriber = await createSubscriber({ linkSystem }, { blockHook })
+      await subscriber.sync(infoOf(await first.call('publisher', {})))
+      equal(calls.length, cids.length + entries.length) // all links are followed by default
 
       await using publisher = await publish(linkSystem, CID.parse(cids[0]))
       await using second = await GoPeer.start(version, { seed: 2 })
@@ -157,6 +157,10 @@ for (const version of goVersions) {
       deepEqual((await second.call('sync', addressOf(publisher))).cids, cids) // Go follows PreviousID alone
       const [newest] = entries.slice(-2) // of the newest advertisement
       deepEqual((await second.call('sync', { ...addressOf(publisher), entries: newest })).cids, entries.slice(-2))
+
+      await using third = await GoPeer.start(version, { seed: 3 })
+      await third.call('subscriber', { anySelector: true })
+      deepEqual((await third.call('sync', addressOf(publisher))).cids, calls)
     })
   })
 }

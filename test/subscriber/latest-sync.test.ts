@@ -44,7 +44,7 @@ describe('latest sync', () => {
   it('has its place in the datastore', async () => {
     const datastore = new MemoryDatastore()
     await new LatestSync({ datastore, topic: TOPIC }).set(peer, cid)
-    deepEqual(await datastore.get(new Key(`/dagsync/v1/dagsync/testtopic/latest/${peer}`)), cid.bytes)
+    deepEqual(await datastore.get(new Key(`/dagsync/v1/${TOPIC}/latest/${peer}`)), cid.bytes)
   })
 
   it('of one topic is not that of another', async () => {

@@ -36,8 +36,8 @@ export function gossipSender (components: GossipSenderComponents, init: GossipSe
 
   return {
     async send (message, { signal } = {}) {
-      const recipients = await publish(pubsub, topic, { ...message, ...(extraData?.length && { extraData }) }, () => signal?.throwIfAborted())
-      return { recipients }
+      const goOn = (): void => signal?.throwIfAborted()
+      return { recipients: await publish(pubsub, topic, { ...message, ...(extraData?.length && { extraData }) }, goOn) }
     }
   }
 }

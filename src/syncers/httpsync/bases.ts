@@ -66,8 +66,8 @@ export class Bases {
   }
 
   /** Where a request begins: what worked last, or what is preferred when it is time to look again. */
-  first (): Base {
-    return this.current !== this.list[0] && performance.now() >= this.recheckAt ? this.list[0] : this.current
+  first (now = performance.now()): Base {
+    return this.current !== this.list[0] && now >= this.recheckAt ? this.list[0] : this.current
   }
 
   /** The others, preferred ones first. */
@@ -81,9 +81,9 @@ export class Bases {
     this.hasWorked = true
   }
 
-  failed (base: Base): void {
+  failed (base: Base, now = performance.now()): void {
     if (base !== this.list[0]) { return }
-    this.recheckAt = performance.now() + this.recheckAfter
+    this.recheckAt = now + this.recheckAfter
     this.recheckAfter = Math.min(2 * this.recheckAfter, MAX_RECHECK_AFTER)
   }
 }

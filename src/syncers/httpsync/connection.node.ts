@@ -45,13 +45,12 @@ export class Connection {
   private failure: Error | undefined
 
   constructor (init: ConnectionInit) {
-    // One buffer for all reads, from which the parser copies: half the cost of a new 64 KiB one for each read.
-    const onread = { buffer: new Uint8Array(READ_BUFFER), callback: (size: number, buffer: Uint8Array) => this.onData(size, buffer) }
     const { host, port, tls, servername, lookup } = init
+    // One buffer for all reads, from which the parser copies, instead of a new one of 64 KiB for each read.
+    const onread = { buffer: new Uint8Array(READ_BUFFER), callback: (size: number, buffer: Uint8Array) => this.onData(size, buffer) }
+    const options = { host, port, lookup, onread }
     this.ready = !tls // a plain socket keeps what is written before it is connected; for TLS first see who it is
-    this.socket = tls
-      ? connectTls({ host, port, servername, lookup, onread, ALPNProtocols: ['http/1.1'] })
-      : connect({ host, port, lookup, onread })
+    this.socket = tls ? connectTls({ ...options, servername, ALPNProtocols: ['http/1.1'] }) : connect(options)
     this.socket.setNoDelay(true)
     this.socket.on('secureConnect', () => { this.onReady() })
     this.socket.on('error', err => { this.fail(err) })

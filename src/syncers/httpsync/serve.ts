@@ -1,9 +1,9 @@
 import type { Logger, PrivateKey } from '@libp2p/interface'
 import type { CID } from 'multiformats/cid'
 import type { LinkSystem } from '../../shared/types.ts'
+import { dagJson } from '../../store/dag-json.ts'
 import { readBlock } from '../../store/read.ts'
 import { parseCid } from './cid-text.ts'
-import { encodeDagJson } from './dag-json.ts'
 import type { HttpAnswer, HttpHandler, HttpRequest, Served } from './http-types.ts'
 import { lastSegment, requestPath } from './request-path.ts'
 import { encodeSignedHead } from './signed-head.ts'
@@ -51,8 +51,6 @@ export function createHttpHandler (components: HttpHandlerComponents, init: Http
   return new Handler(components, init)
 }
 
-const DAG_JSON = 0x0129
-
 interface SignedRoot {
   root: CID
   body: Promise<Uint8Array> | Uint8Array
@@ -83,8 +81,8 @@ class Handler implements HttpHandler {
     const root = this.#init.root()
     if (root == null) { return this.#finish(request, 'head', root, NO_HEAD) }
     const body = this.#sign(root)
-    if (body instanceof Uint8Array) { return this.#finish(request, 'head', root, found(request, root, body)) }
-    return body.then(bytes => this.#finish(request, 'head', root, found(request, root, bytes)), error => {
+    if (body instanceof Uint8Array) { return this.#finish(request, 'head', root, found(request, String(root), body)) }
+    return body.then(bytes => this.#finish(request, 'head', root, found(request, String(root), bytes)), error => {
       this.#components.log?.error('could not sign the head %c', root, error)
       return this.#finish(request, 'head', root, NOT_ENCODED)
     })
@@ -111,18 +109,19 @@ class Handler implements HttpHandler {
     }
     try {
       const read = readBlock(this.#components.linkSystem.blockstore, cid, { signal: request.signal })
-      if (read instanceof Uint8Array) { return this.#loaded(request, cid, read) }
-      return read.then(bytes => this.#loaded(request, cid, bytes), error => this.#notLoaded(request, cid, error))
+      if (read instanceof Uint8Array) { return this.#loaded(request, name, cid, read) }
+      return read.then(bytes => this.#loaded(request, name, cid, bytes), error => this.#notLoaded(request, cid, error))
     } catch (error) {
       return this.#notLoaded(request, cid, error)
     }
   }
 
-  #loaded (request: HttpRequest, cid: CID, bytes: Uint8Array): HttpAnswer {
-    if (cid.code === DAG_JSON) { return this.#finish(request, 'block', cid, found(request, cid, bytes)) }
+  #loaded (request: HttpRequest, name: string, cid: CID, bytes: Uint8Array): HttpAnswer {
+    const text = name.startsWith('b') ? name : String(cid) // base32: what the CID's own text would be
+    if (cid.code === dagJson.code) { return this.#finish(request, 'block', cid, found(request, text, bytes)) }
     try {
-      const json = encodeDagJson(this.#components.linkSystem.getCodec(cid.code).decode(bytes))
-      return this.#finish(request, 'block', cid, found(request, cid, json))
+      const json = dagJson.encode(this.#components.linkSystem.getCodec(cid.code).decode(bytes))
+      return this.#finish(request, 'block', cid, found(request, text, json))
     } catch (error) {
       return this.#notLoaded(request, cid, error)
     }
@@ -145,7 +144,7 @@ function trimSlashes (path: string): string {
   return path.replace(/^\/+|\/+$/g, '')
 }
 
-function found (request: HttpRequest, cid: CID, body: Uint8Array): HttpAnswer {
+function found (request: HttpRequest, cid: string, body: Uint8Array): HttpAnswer {
   const tag = `"${cid}"`
   const known = request.headers.get('if-none-match')
   if (known != null && matches(known, tag)) { return { status: 304, headers: ['ETag', tag] } }

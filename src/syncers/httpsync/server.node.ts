@@ -54,6 +54,7 @@ class NodeHttpServer implements HttpServer {
       noDelay: true
     })
     this.#server.timeout = INACTIVITY_TIMEOUT
+    this.#server.closeIdleConnections = () => {} // close() calls it, and it cuts off answers that are not written out yet
     this.#server.on('connection', socket => {
       this.#connections.set(socket, new Connection())
       socket.once('close', () => {

@@ -1,9 +1,8 @@
 import { publicKeyToProtobuf } from '@libp2p/crypto/keys'
 import type { PeerId, PrivateKey } from '@libp2p/interface'
-import { base64 } from 'multiformats/bases/base64'
 import { CID } from 'multiformats/cid'
 import { InvalidOptionError } from '../../shared/errors.ts'
-import { quote } from './dag-json.ts'
+import { dagJson } from '../../store/dag-json.ts'
 import { verifyHead } from './head-keys.ts'
 import { readHead } from './head-reader.ts'
 
@@ -33,9 +32,7 @@ export async function encodeSignedHead (head: CID, privateKey: PrivateKey, topic
   checkSigningKey(privateKey)
   const pubkey = publicKeyToProtobuf(privateKey.publicKey)
   const sig = await privateKey.sign(signatureInput(cid, topic))
-  const fields = [`"head":{"/":"${cid}"}`, `"pubkey":${bytesField(pubkey)}`, `"sig":${bytesField(sig)}`]
-  if (topic != null && topic !== '') { fields.push(`"topic":${quote(topic)}`) }
-  return new TextEncoder().encode(`{${fields.join(',')}}`)
+  return dagJson.encode(topic == null || topic === '' ? { head: cid, pubkey, sig } : { head: cid, pubkey, sig, topic })
 }
 
 /**
@@ -58,10 +55,6 @@ export function checkSigningKey (privateKey: PrivateKey): void {
   if (typeof privateKey?.sign !== 'function' || privateKey.publicKey == null) {
     throw new InvalidOptionError('privateKey', 'must be a private key of @libp2p/crypto')
   }
-}
-
-function bytesField (bytes: Uint8Array): string {
-  return `{"/":{"bytes":"${base64.baseEncode(bytes)}"}}`
 }
 
 /** The bytes of the CID, and those of the topic behind them. */

@@ -15,9 +15,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ipld/go-ipld-prime"
 	"github.com/ipni/go-libipni/announce"
 	"github.com/ipni/go-libipni/dagsync"
-	"github.com/ipld/go-ipld-prime"
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/host"
 )

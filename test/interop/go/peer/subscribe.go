@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
@@ -65,8 +64,6 @@ func (p *peer) startSubscriber(_ context.Context, args struct {
 	Topic             string
 	Receive           bool
 	Resend            bool
-	FilterIPs         bool
-	Allow             []string
 	SegmentDepthLimit int64
 	AnySelector       bool // explore all links, not PreviousID alone
 }) (any, error) {
@@ -79,14 +76,9 @@ func (p *peer) startSubscriber(_ context.Context, args struct {
 		opts = append(opts, dagsync.SegmentDepthLimit(args.SegmentDepthLimit))
 	}
 	if args.Receive {
-		receive := []announce.Option{announce.WithResend(args.Resend), announce.WithFilterIPs(args.FilterIPs)}
+		receive := []announce.Option{announce.WithResend(args.Resend)}
 		if p.topic != nil {
 			receive = append(receive, announce.WithTopic(p.topic))
-		}
-		if args.Allow != nil {
-			receive = append(receive, announce.WithAllowPeer(func(id libpeer.ID) bool {
-				return strings.Contains(strings.Join(args.Allow, " "), id.String())
-			}))
 		}
 		opts = append(opts, p.lib.RecvAnnounce(args.Topic, receive...))
 	}

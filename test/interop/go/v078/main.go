@@ -18,7 +18,9 @@ func main() {
 		NewSubscriber: func(h host.Host, lsys ipld.LinkSystem, _ string, opts ...dagsync.Option) (*dagsync.Subscriber, error) {
 			return dagsync.NewSubscriber(h, lsys, opts...)
 		},
-		RecvAnnounce: func(topic string, opts ...announce.Option) dagsync.Option { return dagsync.RecvAnnounce(topic, opts...) },
+		RecvAnnounce: func(topic string, opts ...announce.Option) dagsync.Option {
+			return dagsync.RecvAnnounce(topic, opts...)
+		},
 		NewPublisher: newPublisher,
 		EventError:   func(done dagsync.SyncFinished) error { return done.Err },
 	})

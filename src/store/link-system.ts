@@ -1,0 +1,100 @@
+import * as dagCbor from '@ipld/dag-cbor'
+import * as dagPb from '@ipld/dag-pb'
+import type { AbortOptions } from '@libp2p/interface'
+import { blake2b } from '@noble/hashes/blake2.js'
+import { MemoryBlockstore } from 'blockstore-core/memory'
+import type { Blockstore } from 'interface-blockstore'
+import { CID } from 'multiformats/cid'
+import type { BlockCodec } from 'multiformats/codecs/interface'
+import * as raw from 'multiformats/codecs/raw'
+import { from } from 'multiformats/hashes/hasher'
+import { identity } from 'multiformats/hashes/identity'
+import type { MultihashHasher } from 'multiformats/hashes/interface'
+import { sha256, sha512 } from 'multiformats/hashes/sha2'
+import { InvalidOptionError, UnknownCodecError, UnknownHasherError } from '../shared/errors.ts'
+import type { LinkSystem, LinkSystemInit, StoreOptions } from '../shared/types.ts'
+import { dagJson } from './dag-json.ts'
+import { DatastoreBlocks } from './datastore-blocks.ts'
+import { readBlock } from './read.ts'
+import { holdsItself, verifyBlock } from './verify.ts'
+
+const blake2b256 = from({ name: 'blake2b-256', code: 0xb220, encode: bytes => blake2b(bytes, { dkLen: 32 }) })
+
+const CODECS: Array<BlockCodec<number, any>> = [dagJson, dagCbor, dagPb, raw]
+const HASHERS: MultihashHasher[] = [sha256, sha512, identity, blake2b256]
+
+/**
+ * Makes a link system: in memory when no store is given.
+ *
+ * With dag-json, dag-cbor, dag-pb and raw, and sha2-256, sha2-512, identity and blake2b-256; the lists add to them, and replace
+ * those of the same code. Go: cidlink.DefaultLinkSystem().
+ *
+ * @throws {InvalidOptionError} a blockstore and a datastore, or what is none
+ */
+export function createLinkSystem (init: LinkSystemInit = {}): LinkSystem {
+  const { blockstore, datastore } = init
+  if (blockstore != null && datastore != null) { throw new InvalidOptionError('datastore', 'cannot be given beside a blockstore') }
+  check('blockstore', blockstore)
+  check('datastore', datastore)
+  const store = blockstore ?? (datastore == null ? new MemoryBlockstore() : new DatastoreBlocks(datastore))
+  return new StoreLinkSystem(store, byCode('codecs', CODECS, init.codecs), byCode('hashers', HASHERS, init.hashers))
+}
+
+class StoreLinkSystem implements LinkSystem {
+  readonly blockstore: Blockstore
+  private readonly codecs: Map<number, BlockCodec<number, any>>
+  private readonly hashers: Map<number, MultihashHasher>
+
+  constructor (blockstore: Blockstore, codecs: Map<number, BlockCodec<number, any>>, hashers: Map<number, MultihashHasher>) {
+    this.blockstore = blockstore
+    this.codecs = codecs
+    this.hashers = hashers
+  }
+
+  getCodec (code: number): BlockCodec<number, any> {
+    const codec = this.codecs.get(code)
+    if (codec == null) { throw new UnknownCodecError(code) }
+    return codec
+  }
+
+  getHasher (code: number): MultihashHasher {
+    const hasher = this.hashers.get(code)
+    if (hasher == null) { throw new UnknownHasherError(code) }
+    return hasher
+  }
+
+  async load<T = any> (cid: CID, options?: AbortOptions): Promise<T> {
+    const codec = this.getCodec(cid.code)
+    return codec.decode(await readBlock(this.blockstore, cid, options)) as T
+  }
+
+  async store (node: unknown, options: StoreOptions = {}): Promise<CID> {
+    const { codec = dagJson, hasher = sha256 } = options
+    const bytes = codec.encode(node)
+    const cid = CID.createV1(codec.code, await hasher.digest(bytes))
+    if (!holdsItself(cid)) { await this.blockstore.put(cid, bytes, options) }
+    return cid
+  }
+
+  async put (cid: CID, bytes: Uint8Array, options: AbortOptions = {}): Promise<void> {
+    options.signal?.throwIfAborted()
+    const verified = verifyBlock(this, cid, bytes)
+    if (verified != null) { await verified }
+    if (!holdsItself(cid)) { await this.blockstore.put(cid, bytes, options) }
+  }
+
+  async has (cid: CID, options?: AbortOptions): Promise<boolean> {
+    return holdsItself(cid) || this.blockstore.has(cid, options)
+  }
+}
+
+function check (field: 'blockstore' | 'datastore', store: unknown): void {
+  if (store != null && typeof (store as Blockstore).get !== 'function') { throw new InvalidOptionError(field, `must be a ${field}`) }
+}
+
+function byCode<T extends { code: number }> (field: string, own: T[], more: T[] = []): Map<number, T> {
+  if (!Array.isArray(more) || more.some(item => typeof item?.code !== 'number')) {
+    throw new InvalidOptionError(field, 'must be a list of what has a code')
+  }
+  return new Map([...own, ...more].map(item => [item.code, item]))
+}

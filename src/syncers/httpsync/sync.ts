@@ -1,0 +1,233 @@
+import { createHttpClient } from '#http-client'
+import type { AbortOptions, ComponentLogger, PeerId } from '@libp2p/interface'
+import type { Multiaddr } from '@multiformats/multiaddr'
+import type { CID } from 'multiformats/cid'
+import type { BlockCodec } from 'multiformats/codecs/interface'
+import { HTTP_RETRY, HTTP_TIMEOUT, MAX_BLOCK_SIZE } from '../../shared/constants.ts'
+import { HeadQueryError, InvalidOptionError, UnexpectedSignerError } from '../../shared/errors.ts'
+import type { HttpRetry, LinkSystem, SelectorNode, Syncer, SyncerSyncOptions } from '../../shared/types.ts'
+import { readBlock } from '../../store/read.ts'
+import { holdsItself, verifyBlock } from '../../store/verify.ts'
+import { Traversal } from '../../traversal/traversal.ts'
+import type { PendingLink } from '../../traversal/traversal.ts'
+import { Fetcher } from './fetcher.ts'
+import type { SchemaType } from './fetcher.ts'
+import type { HttpClient } from './http-client.ts'
+import { openSignedHead } from './signed-head.ts'
+
+/** What a setTimeout() can wait, in milliseconds. */
+const LONGEST_TIMER = 2 ** 31 - 1
+
+export interface HttpSyncerComponents {
+  linkSystem: LinkSystem
+
+  /** Shared, and not stopped with the syncer. Without one the syncer makes its own, from `fetch` if there is one. */
+  client?: HttpClient
+  fetch?: typeof globalThis.fetch
+  logger?: ComponentLogger
+}
+
+export interface HttpSyncerInit {
+  /** Who must have signed the head. */
+  peerId: PeerId
+
+  /** Where to ask, preferred first; those that are not HTTP are left out. */
+  addrs: Multiaddr[]
+
+  /**
+   * The limit for one HTTP request, in milliseconds.
+   *
+   * @default 10_000
+   */
+  httpTimeout?: number
+
+  /**
+   * Retries after transport errors, 429 and 5xx; false: none.
+   *
+   * @default { retries: 3, minDelay: 200, maxDelay: 10_000 }
+   */
+  httpRetry?: HttpRetry | false
+
+  /**
+   * The largest block or head that is accepted, in bytes.
+   *
+   * @default 4_194_304
+   */
+  maxBlockSize?: number
+
+  /**
+   * Connect to public addresses only; for a client of the syncer's own.
+   *
+   * @default false
+   */
+  filterIPs?: boolean
+}
+
+/**
+ * Syncs with one publisher over HTTP, of either generation. Go: httpsync.Syncer (v0.3.2), ipnisync.Syncer (v0.7.8).
+ * Differs: onBlock is called as blocks come, not after the walk; a 204 is "no head", not an error.
+ */
+export class HttpSyncer implements Syncer, AsyncDisposable {
+  private readonly linkSystem: LinkSystem
+  private readonly peerId: PeerId
+  private readonly fetcher: Fetcher
+  private readonly ownClient: HttpClient | undefined
+  private lastHead: { bytes: Uint8Array, cid: CID } | undefined
+
+  /** Throws InvalidOptionError, and TransportUnavailableError when none of the addresses is an HTTP one. */
+  constructor (components: HttpSyncerComponents, init: HttpSyncerInit) {
+    const limits = checkInit(components, init)
+    const { peerId, addrs, filterIPs } = init
+    this.linkSystem = components.linkSystem
+    this.peerId = peerId
+    this.ownClient = components.client == null ? createHttpClient({ fetch: components.fetch, filterIPs }) : undefined
+    this.fetcher = new Fetcher(
+      components.client ?? this.ownClient as HttpClient,
+      { peerId, addrs, ...limits },
+      components.logger?.forComponent('dagsync:http')
+    )
+  }
+
+  /** The address that answered last, as it was given; undefined before the first answer. */
+  get workingAddr (): Multiaddr | undefined {
+    return this.fetcher.workingAddr
+  }
+
+  /**
+   * The publisher's head; undefined when it has none. Asked with If-None-Match when it gave an ETag before.
+   *
+   * Throws HeadQueryError with its cause (HttpStatusError, also for 404; TransferFailedError; BlockTooLargeError),
+   * InvalidSignedHeadError, UnexpectedSignerError, and what the signal was aborted with.
+   */
+  async head (options: AbortOptions = {}): Promise<CID | undefined> {
+    const bytes = await this.askHead(options)
+    if (bytes == null) { return undefined }
+    if (bytes === this.lastHead?.bytes) { return this.lastHead.cid }
+    const { head, signer } = await openSignedHead(bytes)
+    options.signal?.throwIfAborted()
+    if (!signer.equals(this.peerId)) {
+      throw new UnexpectedSignerError(this.peerId, signer)
+    }
+    this.lastHead = { bytes, cid: head }
+    return head
+  }
+
+  /**
+   * Walks from root, one block after the other, and fetches what the store lacks. Blocks are verified before they are stored.
+   * One that does not decode is stored, but not given to onBlock, and ends the sync.
+   *
+   * Throws ContentNotFoundError, HashMismatchError, BlockTooLargeError, HttpStatusError, TransferFailedError (after a time-out
+   * with TimeoutError as cause), UnknownCodecError, UnknownHasherError, InvalidMessageError, InvalidSelectorError, what the
+   * store or onBlock throws, and what the signal was aborted with.
+   */
+  async sync (root: CID, selector: SelectorNode, options: SyncerSyncOptions = {}): Promise<void> {
+    const { signal, onBlock, schemaType } = options
+    signal?.throwIfAborted()
+    const io = { signal }
+    const traversal = new Traversal(root, selector, { codecs: codecsOf(this.linkSystem) })
+    let kind = schemaType
+    for (let link = traversal.next(); link != null; link = traversal.next()) {
+      let bytes = this.loadLocal(link.cid, io)
+      if (bytes instanceof Promise) { bytes = await bytes }
+      const local = bytes != null
+      bytes ??= await this.fetch(link, kind ?? schemaTypeOf(link.field), io)
+      kind = undefined
+      traversal.follow(bytes)
+      const called = onBlock?.({ cid: link.cid, bytes: bytes.length, local })
+      if (called != null) { await called }
+      signal?.throwIfAborted()
+    }
+  }
+
+  /** Ends the waits between retries, and the requests when the client is the syncer's own. */
+  async stop (): Promise<void> {
+    this.fetcher.stop()
+    await this.ownClient?.stop()
+  }
+
+  async [Symbol.asyncDispose] (): Promise<void> {
+    await this.stop()
+  }
+
+  private async askHead (options: AbortOptions): Promise<Uint8Array | undefined> {
+    try {
+      return await this.fetcher.head(options)
+    } catch (cause) {
+      options.signal?.throwIfAborted()
+      throw new HeadQueryError(this.peerId, { cause })
+    }
+  }
+
+  private async fetch (link: PendingLink, schemaType: SchemaType | undefined, io: AbortOptions): Promise<Uint8Array> {
+    const { cid, text } = link
+    const bytes = await this.fetcher.block(cid, { text, schemaType, signal: io.signal })
+    const verified = verifyBlock(this.linkSystem, cid, bytes, this.peerId)
+    if (verified != null) { await verified }
+    const stored = this.linkSystem.blockstore.put(cid, bytes, io)
+    if (stored instanceof Promise) { await stored }
+    return bytes
+  }
+
+  /** Without a promise where the store answers at once. */
+  private loadLocal (cid: CID, io: AbortOptions): Uint8Array | undefined | Promise<Uint8Array | undefined> {
+    if (holdsItself(cid)) { return cid.multihash.digest }
+    const has = this.linkSystem.blockstore.has(cid, io)
+    if (typeof has === 'boolean') { return has ? this.read(cid, io) : undefined }
+    return has.then(has => has ? this.read(cid, io) : undefined)
+  }
+
+  private read (cid: CID, io: AbortOptions): Uint8Array | undefined | Promise<Uint8Array | undefined> {
+    try {
+      const bytes = readBlock(this.linkSystem.blockstore, cid, io)
+      return bytes instanceof Uint8Array ? bytes : bytes.catch(undefinedWhenGone)
+    } catch (err) {
+      return undefinedWhenGone(err)
+    }
+  }
+}
+
+function undefinedWhenGone (err: unknown): undefined {
+  if (err instanceof Error && err.name === 'NotFoundError') { return undefined }
+  throw err
+}
+
+/** createLinkSystem() keeps them in a map; another link system is free to do so. */
+function codecsOf (linkSystem: LinkSystem): Array<BlockCodec<number, any>> {
+  const { codecs } = linkSystem as { codecs?: unknown }
+  return codecs instanceof Map ? [...codecs.values()] : []
+}
+
+/** Syncs with one publisher over HTTP. Throws InvalidOptionError, TransportUnavailableError. Go: httpsync.NewSync, NewSyncer. */
+export function createHttpSyncer (components: HttpSyncerComponents, init: HttpSyncerInit): HttpSyncer {
+  return new HttpSyncer(components, init)
+}
+
+/** Advertisements and entries say by the field which of them a link leads to (ipni/specs, Ipni-Cid-Schema-Type). */
+function schemaTypeOf (field: string | undefined): SchemaType | undefined {
+  switch (field) {
+    case 'PreviousID': return 'Advertisement'
+    case 'Entries': case 'Next': return 'EntryChunk'
+    default: return undefined
+  }
+}
+
+function checkInit ({ linkSystem }: HttpSyncerComponents, init: HttpSyncerInit): {
+  httpTimeout: number
+  httpRetry: HttpRetry | false
+  maxBlockSize: number
+} {
+  const { peerId, addrs, httpTimeout = HTTP_TIMEOUT, httpRetry = HTTP_RETRY, maxBlockSize = MAX_BLOCK_SIZE } = init
+  if (linkSystem == null) { throw new InvalidOptionError('linkSystem', 'is missing') }
+  if (peerId == null) { throw new InvalidOptionError('peerId', 'is missing') }
+  if (!Array.isArray(addrs)) { throw new InvalidOptionError('addrs', 'must be an array') }
+  checkRange('httpTimeout', httpTimeout, 1, LONGEST_TIMER)
+  checkRange('maxBlockSize', maxBlockSize, 1, Number.MAX_SAFE_INTEGER)
+  if (httpRetry !== false) {
+    for (const field of ['retries', 'minDelay', 'maxDelay'] as const) { checkRange(`httpRetry.${field}`, httpRetry[field], 0, LONGEST_TIMER) }
+  }
+  return { httpTimeout, httpRetry, maxBlockSize }
+}
+
+function checkRange (field: string, value: number, least: number, most: number): void {
+  if (!(value >= least && value <= most)) { throw new InvalidOptionError(field, `must be a number from ${least} to ${most}`) }
+}

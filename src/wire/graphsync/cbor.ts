@@ -1,0 +1,325 @@
+import { CID } from 'multiformats/cid'
+import { InvalidMessageError } from '../../shared/errors.ts'
+import { isCid, keyOf } from './keys.ts'
+
+export const UINT = 0
+export const NEGATIVE = 1
+export const BYTES = 2
+export const TEXT = 3
+export const LIST = 4
+export const MAP = 5
+export const TAG = 6
+export const SIMPLE = 7
+
+/** Length of a list, a map or a string that ends with a break. */
+export const INDEFINITE = -1
+const BREAK = 0xff
+const CID_TAG = 42
+
+/** Deeper than any selector that a walk takes; the decoder calls itself once a level. */
+const MAX_DEPTH = 3_000
+
+/** Values in one message beside its blocks and metadata. Go stops at about 10 MiB of its own count. */
+const MAX_VALUES = 1 << 18
+
+/** A name that a plain object would move to its front or take for something else. */
+const UNSAFE_NAME = /^(?:0|[1-9]\d{0,9}|__proto__)$/
+
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
+const floats = new DataView(new ArrayBuffer(8))
+
+/**
+ * Reads DAG-CBOR as leniently as Go: keys in any order, indefinite lengths, integers that are not minimal, half floats, unknown
+ * tags (dropped). Takes no memory for a length before it has seen that the bytes are there.
+ */
+export class CborReader {
+  readonly bytes: Uint8Array
+  at = 0
+
+  /** The argument of the last head(): a length, a value, a tag. */
+  value = 0
+  private high = 0
+  private low = 0
+  private info = 0
+  private values = 0
+
+  constructor (bytes: Uint8Array) {
+    this.bytes = bytes
+  }
+
+  /** Reads the start of a value, and gives its major type. */
+  head (): number {
+    const { bytes } = this
+    if (this.at >= bytes.length) { throw new InvalidMessageError('unexpected end') }
+    const first = bytes[this.at++]
+    const info = this.info = first & 31
+    if (info < 24) {
+      this.value = info
+    } else if (info < 28) {
+      this.argument(1 << (info - 24))
+    } else if (info === 31) {
+      this.value = INDEFINITE
+    } else {
+      throw new InvalidMessageError('reserved CBOR head')
+    }
+    return first >> 5
+  }
+
+  /** Reads the start of a value of one type; its argument is in `value`. */
+  expect (major: number, what: string): number {
+    if (this.head() !== major) { throw new InvalidMessageError(`${what} has the wrong type`) }
+    return this.value
+  }
+
+  /** Whether a list or map of this length has another item; call with the number of those read. */
+  more (length: number, count: number): boolean {
+    if (length !== INDEFINITE) { return count < length }
+    if (this.bytes[this.at] !== BREAK) { return true }
+    this.at++
+    return false
+  }
+
+  /** Moves over a byte string and gives its start; `value` is its length. Pieces of indefinite length are refused here. */
+  span (what: string): number {
+    const length = this.expect(BYTES, what)
+    if (length === INDEFINITE) { throw new InvalidMessageError(`${what} comes in pieces`) }
+    return this.skip(length)
+  }
+
+  /** A string of ASCII, such as a field's name. */
+  name (what: string): string {
+    if (this.head() !== TEXT) { throw new InvalidMessageError(`${what} has the wrong type`) }
+    return this.text()
+  }
+
+  /** Any integer; one beyond 2^53 as a bigint. */
+  integer (what: string): number | bigint {
+    const major = this.head()
+    if ((major !== UINT && major !== NEGATIVE) || this.info === 31) { throw new InvalidMessageError(`${what} has the wrong type`) }
+    return this.int(major)
+  }
+
+  /** Whether the next value is null. */
+  isNull (): boolean {
+    return this.bytes[this.at] === 0xf6
+  }
+
+  /** Any value, in the IPLD data model. */
+  any (depth = 0): any {
+    if (depth > MAX_DEPTH) { throw new InvalidMessageError('nested too deeply') }
+    if (++this.values > MAX_VALUES) { throw new InvalidMessageError('too many values') }
+    const major = this.head()
+    const length = this.value
+    if (length === INDEFINITE && (major < BYTES || major === TAG)) { throw new InvalidMessageError('reserved CBOR head') }
+    switch (major) {
+      case UINT:
+      case NEGATIVE: return this.int(major)
+      case BYTES: return this.byteString(length)
+      case TEXT: return this.text()
+      case LIST: return this.list(length, depth)
+      case MAP: return this.map(length, depth)
+      case TAG: return length === CID_TAG ? this.link() : this.any(depth + 1)
+      default: return this.simple()
+    }
+  }
+
+  /** The key of a link's CID, the tag read before. */
+  linkKey (): string {
+    const from = this.span('a link')
+    if (this.bytes[from] !== 0 || !isCid(this.bytes, from + 1, this.at)) { throw new InvalidMessageError('a link is no CID') }
+    return keyOf(this.bytes, from + 1, this.at)
+  }
+
+  private link (): CID {
+    const from = this.span('a link')
+    if (this.bytes[from] !== 0 || !isCid(this.bytes, from + 1, this.at)) { throw new InvalidMessageError('a link is no CID') }
+    return CID.decode(this.bytes.slice(from + 1, this.at))
+  }
+
+  private list (length: number, depth: number): any[] {
+    const list: any[] = []
+    while (this.more(length, list.length)) { list.push(this.any(depth + 1)) }
+    return list
+  }
+
+  private map (length: number, depth: number): Record<string, any> | Map<string, any> {
+    const map = new Map<string, any>()
+    let unsafe = false
+    while (this.more(length, map.size)) {
+      const name = this.name('a key')
+      if (map.has(name)) { throw new InvalidMessageError(`the key ${JSON.stringify(name)} comes twice`) }
+      unsafe ||= UNSAFE_NAME.test(name)
+      map.set(name, this.any(depth + 1))
+    }
+    return unsafe ? map : Object.fromEntries(map)
+  }
+
+  private text (): string {
+    const { value } = this
+    if (value !== INDEFINITE) {
+      const from = this.skip(value)
+      return decoder.decode(this.bytes.subarray(from, this.at))
+    }
+    return decoder.decode(this.pieces(TEXT))
+  }
+
+  private byteString (length: number): Uint8Array {
+    if (length === INDEFINITE) { return this.pieces(BYTES) }
+    const from = this.skip(length)
+    return this.bytes.slice(from, this.at)
+  }
+
+  private pieces (major: number): Uint8Array {
+    const parts: Uint8Array[] = []
+    let size = 0
+    while (this.more(INDEFINITE, 0)) {
+      const length = this.expect(major, 'a piece of a string')
+      if (length === INDEFINITE || ++this.values > MAX_VALUES) { throw new InvalidMessageError('a string has bad pieces') }
+      const from = this.skip(length)
+      parts.push(this.bytes.subarray(from, this.at))
+      size += length
+    }
+    const whole = new Uint8Array(size)
+    size = 0
+    for (const part of parts) {
+      whole.set(part, size)
+      size += part.length
+    }
+    return whole
+  }
+
+  private skip (length: number): number {
+    const from = this.at
+    if (length > this.bytes.length - from) { throw new InvalidMessageError('unexpected end') }
+    this.at += length
+    return from
+  }
+
+  private argument (size: number): void {
+    const { bytes, at } = this
+    this.skip(size)
+    this.high = this.low = 0
+    for (let i = at; i < at + size; i++) {
+      if (size === 8 && i < at + 4) { this.high = this.high * 256 + bytes[i] } else { this.low = this.low * 256 + bytes[i] }
+    }
+    this.value = this.high * 2 ** 32 + this.low
+  }
+
+  private int (major: number): number | bigint {
+    if (Number.isSafeInteger(this.value) && Number.isSafeInteger(-1 - this.value)) {
+      return major === UINT ? this.value : -1 - this.value
+    }
+    const value = BigInt(this.high) << 32n | BigInt(this.low)
+    return major === UINT ? value : -1n - value
+  }
+
+  private simple (): any {
+    switch (this.info) {
+      case 20: return false
+      case 21: return true
+      case 22:
+      case 23: return null // undefined is null in Go
+      case 25: return half(this.low)
+      case 26:
+        floats.setUint32(0, this.low)
+        return floats.getFloat32(0)
+      case 27:
+        floats.setUint32(0, this.high)
+        floats.setUint32(4, this.low)
+        return floats.getFloat64(0)
+      default: throw new InvalidMessageError('a simple value that is not known')
+    }
+  }
+}
+
+function half (bits: number): number {
+  const exponent = (bits >> 10) & 31
+  const fraction = bits & 1023
+  const sign = bits & 0x8000 ? -1 : 1
+  if (exponent === 0) { return sign * fraction * 2 ** -24 }
+  if (exponent === 31) { return fraction === 0 ? sign * Infinity : NaN }
+  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15)
+}
+
+/** Builds CBOR in one growing piece of memory. */
+export class CborWriter {
+  private bytes: Uint8Array
+  length = 0
+
+  constructor (size = 256) {
+    this.bytes = new Uint8Array(size)
+  }
+
+  head (major: number, value: number): void {
+    this.reserve(9)
+    const { bytes } = this
+    const type = major << 5
+    if (value < 24) {
+      bytes[this.length++] = type | value
+    } else if (value < 0x100) {
+      bytes[this.length++] = type | 24
+      bytes[this.length++] = value
+    } else if (value < 0x10000) {
+      bytes[this.length++] = type | 25
+      bytes[this.length++] = value >> 8
+      bytes[this.length++] = value & 255
+    } else {
+      bytes[this.length++] = type | 26
+      for (let shift = 24; shift >= 0; shift -= 8) { bytes[this.length++] = (value >>> shift) & 255 }
+    }
+  }
+
+  int (value: number): void {
+    this.head(value < 0 ? NEGATIVE : UINT, value < 0 ? -1 - value : value)
+  }
+
+  raw (bytes: Uint8Array): void {
+    this.reserve(bytes.length)
+    this.bytes.set(bytes, this.length)
+    this.length += bytes.length
+  }
+
+  /** Bytes that are given as a string of one character each. */
+  latin1 (text: string): void {
+    this.reserve(text.length)
+    const { bytes } = this
+    let at = this.length
+    for (let i = 0; i < text.length; i++) { bytes[at++] = text.charCodeAt(i) }
+    this.length = at
+  }
+
+  byteString (bytes: Uint8Array): void {
+    this.head(BYTES, bytes.length)
+    this.raw(bytes)
+  }
+
+  /** A string of ASCII. */
+  name (text: string): void {
+    this.head(TEXT, text.length)
+    this.latin1(text)
+  }
+
+  /** A link, from the key of its CID. */
+  link (key: string): void {
+    this.head(TAG, CID_TAG)
+    this.head(BYTES, key.length + 1)
+    this.reserve(1)
+    this.bytes[this.length++] = 0
+    this.latin1(key)
+  }
+
+  /** What was written; the memory is not shared with what is written later. */
+  take (): Uint8Array {
+    const taken = this.bytes.subarray(0, this.length)
+    this.bytes = this.bytes.subarray(this.length)
+    this.length = 0
+    return taken
+  }
+
+  private reserve (more: number): void {
+    if (this.length + more <= this.bytes.length) { return }
+    const bytes = new Uint8Array(Math.max(2 * (this.length + more), 1024))
+    bytes.set(this.bytes.subarray(0, this.length))
+    this.bytes = bytes
+  }
+}

@@ -1,0 +1,95 @@
+import * as varint from 'multiformats/varint'
+import { CID } from 'multiformats/cid'
+import { InvalidMessageError } from '../../shared/errors.ts'
+
+// A binary CID as a string of one character a byte: it compares and hashes as fast as any string, and no object is made of it.
+export type Key = string
+
+const latin1Slice: ((this: Uint8Array, from: number, to: number) => string) | undefined =
+  (globalThis as any).Buffer?.prototype?.latin1Slice
+
+export const keyOf: (bytes: Uint8Array, from?: number, to?: number) => Key = latin1Slice == null
+  ? (bytes, from = 0, to = bytes.length) => String.fromCharCode.apply(undefined, bytes.subarray(from, to) as any)
+  : (bytes, from = 0, to = bytes.length) => latin1Slice.call(bytes, from, to)
+
+export function bytesOfKey (key: Key): Uint8Array {
+  const bytes = new Uint8Array(key.length)
+  for (let i = 0; i < key.length; i++) { bytes[i] = key.charCodeAt(i) }
+  return bytes
+}
+
+export function cidOfKey (key: Key): CID {
+  return CID.decode(bytesOfKey(key))
+}
+
+/** What a block's CID is made from, but for the digest. */
+export interface Prefix {
+  version: number
+  hash: number
+
+  /** Bytes of the digest. */
+  length: number
+
+  /** What the key of a block begins with. */
+  key: Key
+}
+
+const known = new Map<string, Prefix>()
+
+/** Reads the prefix of a block: four varints. What follows them is not looked at, as in Go. */
+export function parsePrefix (bytes: Uint8Array, from: number, to: number): Prefix {
+  const text = keyOf(bytes, from, to)
+  const prefix = known.get(text) ?? parse(bytes.subarray(from, to))
+  if (known.size > 256) { known.clear() }
+  known.set(text, prefix)
+  return prefix
+}
+
+function parse (bytes: Uint8Array): Prefix {
+  const numbers: number[] = []
+  let at = 0
+  for (let i = 0; i < 4; i++) {
+    const [number, size] = varint.decode(bytes, at)
+    numbers.push(number)
+    at += size
+  }
+  const [version, codec, hash, length] = numbers
+  if (version === 0) {
+    if (codec !== 0x70 || hash !== 0x12 || length !== 32) { throw new InvalidMessageError('the prefix of a block is no CID') }
+    return { version, hash, length, key: '\x12\x20' }
+  }
+  if (version !== 1) { throw new InvalidMessageError(`the prefix of a block has CID version ${version}`) }
+  return { version, hash, length, key: keyOf(bytes, 0, at) }
+}
+
+/** The prefix of a block, as it is sent, from its CID's key. */
+export function prefixOfKey (key: Key): Key {
+  if (key.charCodeAt(0) === 0x12) { return '\0\x70\x12\x20' }
+  let at = 0
+  for (let i = 0; i < 4; i++) {
+    while (key.charCodeAt(at) >= 0x80) { at++ }
+    at++
+  }
+  return key.slice(0, at)
+}
+
+/** Whether bytes[from, to) are a CID: version 0, or 1 with a multihash that ends where they end. */
+export function isCid (bytes: Uint8Array, from: number, to: number): boolean {
+  if (to - from === 34 && bytes[from] === 0x12 && bytes[from + 1] === 32) { return true }
+  if (bytes[from] !== 1) { return false }
+  let at = from + 1
+  let value = 0
+  for (let i = 0; i < 3; i++) {
+    value = 0
+    for (let scale = 1; ; scale *= 128) {
+      if (at >= to || scale > 2 ** 49) { return false }
+      const byte = bytes[at++]
+      value += (byte & 0x7f) * scale
+      if (byte < 0x80) {
+        if (byte === 0 && scale > 1) { return false }
+        break
+      }
+    }
+  }
+  return at + value === to
+}

@@ -1,0 +1,54 @@
+import { deepEqual, equal, ok, rejects } from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { sendAnnounce } from '../../src/announce/index.ts'
+import { parseMultiaddrs } from '../../src/shared/multiaddrs.ts'
+import { cids } from './kit.ts'
+import type { AnnounceMessage, AnnounceSender } from '../../src/announce/index.ts'
+
+const [cid] = await cids(1)
+const addrs = parseMultiaddrs(['/ip4/8.8.8.8/tcp/1/http/http-path/foo'])
+const sender = (send: AnnounceSender['send']): AnnounceSender => ({ send })
+
+describe('sendAnnounce', () => {
+  it('gives a result for each sender, in order, one after the other', async () => {
+    const log: string[] = []
+    const messages: AnnounceMessage[] = []
+    const slow = sender(async message => {
+      messages.push(message)
+      await new Promise(resolve => setImmediate(resolve))
+      log.push('slow')
+      return { recipients: 3 }
+    })
+    const failing = sender(async () => { log.push('failing'); throw new Error('no') })
+    const plain = sender(async () => { log.push('plain'); return {} })
+    const results = await sendAnnounce(cid, addrs, [slow, failing, plain])
+    deepEqual(log, ['slow', 'failing', 'plain'])
+    equal(results[1].error?.message, 'no')
+    deepEqual(results.map(({ sender, recipients }) => [sender, recipients]), [[slow, 3], [failing, undefined], [plain, undefined]])
+    deepEqual(messages, [{ cid, addrs: [addrs[0].bytes] }])
+  })
+
+  it('fails when all fail, with all errors', async () => {
+    const failing = ['a', 'b'].map(text => sender(async () => { throw text === 'a' ? new Error(text) : text }))
+    await rejects(sendAnnounce(cid, addrs, failing), err => {
+      ok(err instanceof AggregateError)
+      equal(err.name, 'AnnounceError')
+      deepEqual(err.errors.map(error => error.message), ['a', 'b'])
+      return true
+    })
+  })
+
+  it('does nothing without senders or a CID', async () => {
+    deepEqual(await sendAnnounce(cid, addrs, []), [])
+    deepEqual(await sendAnnounce(undefined as any, addrs, [sender(async () => { throw new Error('no') })]), [])
+  })
+
+  it('ends by abort, with the reason', async () => {
+    const controller = new AbortController()
+    const reason = new Error('enough')
+    let calls = 0
+    const aborting = sender(async () => { calls++; controller.abort(reason); throw new Error('other') })
+    await rejects(sendAnnounce(cid, addrs, [aborting, aborting], controller), err => err === reason)
+    equal(calls, 1)
+  })
+})

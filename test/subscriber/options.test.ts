@@ -1,0 +1,158 @@
+import { describe, it } from 'node:test'
+import { deepEqual, equal, ok, rejects, throws } from 'node:assert/strict'
+import { createLinkSystem } from '../../src/store/link-system.ts'
+import { checkSyncOptions, subscriberConfig } from '../../src/subscriber/options.ts'
+import { Subscriber } from '../../src/subscriber/subscriber.ts'
+import { exploreAll, exploreRecursiveEdge, matcher } from '../../src/traversal/index.ts'
+import { randomCid, randomPeer } from '../support/hall.ts'
+
+const linkSystem = createLinkSystem()
+
+describe('options of a subscriber', () => {
+  const number = [0, -1, 1.5, NaN, Infinity, '1', null, {}]
+  const timer = [...number, 2 ** 31]
+  const fn = ['text', 1, {}, true]
+  const bad: Record<string, unknown[]> = {
+    topic: ['', 1, {}, true],
+    receiver: [1, 'on', true],
+    addrTTL: number,
+    idleHandlerTTL: number,
+    blockHook: fn,
+    segmentDepthLimit: [...number, true],
+    syncRecursionLimit: [{}, 1, 'none', { depth: 'one' }, { depth: 1.5 }, { none: {}, depth: 1 }, null],
+    defaultSelectorSequence: [{}, 1, 'all', [], { '.': {} }, matcher(), exploreAll(matcher())],
+    lastKnownSync: fn,
+    fetch: fn,
+    httpTimeout: timer,
+    httpRetry: [true, 1, 'often', null],
+    maxBlockSize: number,
+    maxAsyncSyncs: number,
+    stallTimeout: timer
+  }
+
+  for (const [field, values] of Object.entries(bad)) {
+    for (const value of values) {
+      it(`${field}: ${typeof value === 'object' ? JSON.stringify(value) : `${typeof value} ${String(value)}`} is refused at construction`, () => {
+        throws(() => new Subscriber({ linkSystem }, { [field]: value }), error => {
+          const { name, field: named, message } = error as any
+          equal(name, 'InvalidOptionError')
+          equal(named, field)
+          return ok(message.startsWith(field)), true
+        })
+      })
+    }
+  }
+
+  for (const [field, values] of Object.entries({
+    'httpRetry.retries': [{}, { retries: -1, minDelay: 1, maxDelay: 1 }, { retries: 0.5, minDelay: 1, maxDelay: 1 }],
+    'httpRetry.minDelay': [{ retries: 1, minDelay: -1, maxDelay: 1 }, { retries: 1, maxDelay: 1 }],
+    'httpRetry.maxDelay': [{ retries: 1, minDelay: 1 }, { retries: 1, minDelay: 1, maxDelay: 2 ** 31 }],
+    'receiver.allowPeer': [{ allowPeer: 1 }],
+    'receiver.filterIPs': [{ filterIPs: 'yes' }],
+    'receiver.resend': [{ resend: 1 }],
+    'receiver.trustedRelays': [{ trustedRelays: 'all' }, { trustedRelays: ['12D3KooW'] }]
+  })) {
+    for (const value of values) {
+      it(`${field}: ${JSON.stringify(value)} is refused at construction`, () => {
+        const [option] = field.split('.')
+        throws(() => new Subscriber({ linkSystem }, { [option]: value }), error => {
+          const { name, field: named } = error as any
+          equal(name, 'InvalidOptionError')
+          return ok(field === named || field.endsWith(`.${named}`), `names ${named}`), true
+        })
+      })
+    }
+  }
+
+  it('a link system is needed', () => {
+    throws(() => new Subscriber({} as any), { name: 'InvalidOptionError', field: 'linkSystem' })
+    throws(() => new Subscriber(undefined as any), { name: 'InvalidOptionError', field: 'linkSystem' })
+  })
+
+  it('undefined is absent; what is passed in is not changed', () => {
+    const init = { addrTTL: undefined, maxAsyncSyncs: 2, httpRetry: false as const }
+    const config = subscriberConfig(init)
+    equal(config.addrTTL, 172_800_000)
+    equal(config.maxAsyncSyncs, 2)
+    equal(config.httpRetry, false)
+    deepEqual(init, { addrTTL: undefined, maxAsyncSyncs: 2, httpRetry: false })
+    ok(Object.isFrozen(config))
+  })
+
+  it('good values are taken', () => {
+    ok(new Subscriber({ linkSystem }, {
+      topic: '/indexer/ingest/mainnet',
+      receiver: { allowPeer: () => true, filterIPs: true, resend: false, trustedRelays: [] },
+      addrTTL: 1,
+      idleHandlerTTL: 2 ** 40,
+      blockHook: () => {},
+      segmentDepthLimit: 1,
+      syncRecursionLimit: { depth: 5 },
+      defaultSelectorSequence: exploreAll(exploreRecursiveEdge()),
+      lastKnownSync: () => undefined,
+      fetch: globalThis.fetch,
+      httpTimeout: 2 ** 31 - 1,
+      httpRetry: { retries: 0, minDelay: 0, maxDelay: 0 },
+      maxBlockSize: 1,
+      maxAsyncSyncs: 1,
+      stallTimeout: 1
+    }))
+  })
+})
+
+describe('options of one sync', () => {
+  for (const [field, value] of [
+    ['cid', 'baguqeera'], ['cid', {}], ['blockHook', 1], ['segmentDepthLimit', 0], ['segmentDepthLimit', -1], ['segmentDepthLimit', true]
+  ] as const) {
+    it(`${field}: ${JSON.stringify(value)} is refused`, () => {
+      throws(() => checkSyncOptions({ [field]: value } as any), { name: 'InvalidOptionError', field })
+    })
+  }
+
+  it('a selector that does not compile is refused', () => {
+    throws(() => checkSyncOptions({ selector: { nonsense: {} } }), { name: 'InvalidSelectorError' })
+  })
+
+  it('a signal that has fired is thrown as it came', () => {
+    const reason = { any: 'value' }
+    throws(() => checkSyncOptions({ signal: AbortSignal.abort(reason) }), error => error === reason)
+  })
+})
+
+describe('arguments of a subscriber', () => {
+  it('are checked in every method', async () => {
+    const peer = await randomPeer()
+    const cid = await randomCid()
+    await using subscriber = new Subscriber({ linkSystem }, { receiver: {} })
+    await subscriber.start()
+    await rejects(subscriber.sync('someone' as any), { name: 'InvalidOptionError', field: 'target' })
+    await rejects(subscriber.announce('cid' as any, { id: peer, multiaddrs: [] }), { name: 'InvalidOptionError', field: 'cid' })
+    await rejects(subscriber.announce(cid, {} as any), { name: 'InvalidOptionError', field: 'publisher' })
+    await rejects(subscriber.setLatestSync(peer, 'cid' as any), { name: 'InvalidOptionError', field: 'cid' })
+    for (const maxPending of [0, -1, 0.5, '1']) {
+      throws(() => subscriber.onSyncFinished({ maxPending: maxPending as number }), { name: 'InvalidOptionError', field: 'maxPending' })
+    }
+  })
+
+  it('announce() without a receiver says so', async () => {
+    await using subscriber = new Subscriber({ linkSystem })
+    await subscriber.start()
+    await rejects(subscriber.announce(await randomCid(), { id: await randomPeer(), multiaddrs: [] }), { name: 'NoReceiverError' })
+  })
+
+  it('a subscriber that is not started, or stopped, says so', async () => {
+    const peer = await randomPeer()
+    const cid = await randomCid()
+    await using subscriber = new Subscriber({ linkSystem }, { receiver: {} })
+    const refuses = async (): Promise<void> => {
+      await rejects(subscriber.sync(peer), { name: 'SubscriberStoppedError' })
+      await rejects(subscriber.announce(cid, { id: peer, multiaddrs: [] }), { name: 'SubscriberStoppedError' })
+      equal(subscriber.removeHandler(peer), false)
+    }
+    await refuses()
+    await subscriber.start()
+    await subscriber.start()
+    await subscriber.stop()
+    await refuses()
+  })
+})

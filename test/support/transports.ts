@@ -1,0 +1,42 @@
+// The parity tests run over each of these; the next one (dtsync) is added here.
+import { generateKeyPair } from '@libp2p/crypto/keys'
+import type { Libp2p } from '@libp2p/interface'
+import type { Subscriber } from '../../src/subscriber/subscriber.ts'
+import type { LinkSystem } from '../../src/shared/types.ts'
+import type { TestNet, TestPublisher, TestPublisherInit, TestSubscriberInit } from '../../src/testing/index.ts'
+import { subscribed, TOPIC } from './hall.ts'
+
+export interface Transport {
+  name: string
+  publisher (net: TestNet, init?: TestPublisherInit): Promise<TestPublisher>
+  subscriber (net: TestNet, init?: TestSubscriberInit): Promise<{ subscriber: Subscriber, linkSystem: LinkSystem }>
+}
+
+export const transports: Transport[] = [
+  {
+    name: 'HTTP',
+    publisher: async (net, init) => net.publisher(init),
+    subscriber: async (net, init) => net.subscriber(init)
+  }
+]
+
+/** A publisher on a libp2p node that announces over gossip. */
+export async function gossipPublisher (
+  transport: Transport, net: TestNet, init: TestPublisherInit = {}
+): Promise<TestPublisher & { node: Libp2p }> {
+  const privateKey = await generateKeyPair('Ed25519')
+  const node = await net.node({ privateKey })
+  const made = await transport.publisher(net, { topic: TOPIC, ...init, components: { ...init.components, libp2p: node, privateKey } })
+  return Object.defineProperties({ node }, Object.getOwnPropertyDescriptors(made)) as TestPublisher & { node: Libp2p }
+}
+
+/** A subscriber on a libp2p node that hears the gossip of the publishers. */
+export async function gossipSubscriber (
+  transport: Transport, net: TestNet, publishers: Libp2p[], init: TestSubscriberInit = {}
+): Promise<{ subscriber: Subscriber, linkSystem: LinkSystem, node: Libp2p }> {
+  const node = await net.node({ connect: publishers })
+  const components = { ...init.components, libp2p: node }
+  const made = await transport.subscriber(net, { topic: TOPIC, receiver: {}, ...init, components })
+  for (const publisher of publishers) { await subscribed(publisher, node) }
+  return { ...made, node }
+}
