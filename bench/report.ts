@@ -1,16 +1,18 @@
 import { median, mib, spread, table, times } from './table.ts'
 import { PAYLOAD, type SyncFigures } from './sync.ts'
+import type { WalkFigures } from './walks.ts'
 
 const GO = 'Go to Go'
 const OURS = 'ours to ours'
 
 /** What the package must reach beside Go v0.7.8, in the same run on the same machine. */
-const REQUIRED = { blocksPerSecond: 1.8, memory: 1 / 10, announce: 2, growth: 20 * 2 ** 20 }
+const REQUIRED = { blocksPerSecond: 1.8, memory: 1 / 10, announce: 2, growth: 20 * 2 ** 20, walk: { 'dag-json': 60_000, 'dag-cbor': 90_000 } }
 
 export interface Measured {
   sync10000?: Map<string, SyncFigures[]>
   announce?: Map<string, number[]>
   memory?: Map<number, SyncFigures[]>
+  walk?: WalkFigures[]
 }
 
 const of = (figures: SyncFigures[] | undefined, key: keyof SyncFigures): number => median((figures ?? []).map(one => one[key]))
@@ -43,8 +45,13 @@ export function memoryReport (figures: Map<number, SyncFigures[]>): string {
   return `${note}\n\n${table(['nodes', 'blocks/s', 'publisher MiB', 'subscriber MiB'], rows)}`
 }
 
+export function walkReport (figures: WalkFigures[]): string {
+  const rows = figures.map(one => [one.codec, one.selector, one.hashed ? 'yes' : 'no', String(one.bytes), String(one.blocksPerSecond)])
+  return `The walk alone, from memory, medians.\n\n${table(['codec', 'selector', 'hashed', 'bytes', 'blocks/s'], rows)}`
+}
+
 /** Rows of what is required, what was reached, and whether it was met, of the parts that ran. */
-export function requirements ({ sync10000, announce, memory }: Measured): string[][] {
+export function requirements ({ sync10000, announce, memory, walk }: Measured): string[][] {
   const rows: string[][] = []
   const row = (what: string, required: string, reached: string, met: boolean): void => {
     rows.push([what, required, reached, met ? 'met' : 'MISSED'])
@@ -62,6 +69,10 @@ export function requirements ({ sync10000, announce, memory }: Measured): string
   if (memory != null) {
     const growth = of(memory.get(100_000), 'subscriberPeak') - of(memory.get(10_000), 'subscriberPeak')
     row('100,000 nodes, MiB above the peak of 10,000', `<= ${mib(REQUIRED.growth)}`, mib(growth), growth <= REQUIRED.growth)
+  }
+  for (const [codec, required] of Object.entries(REQUIRED.walk)) {
+    const rate = walk?.find(one => one.codec === codec && one.selector === 'explore all' && one.hashed)?.blocksPerSecond
+    if (rate != null) { row(`walk of ${codec} with hashing, blocks/s`, `>= ${required}`, String(rate), rate >= required) }
   }
   return rows
 }

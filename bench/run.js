@@ -1,14 +1,14 @@
 // Measures this package against go-libipni v0.7.8 on one machine: `npm run bench`, or `npm run bench -- sync announce --runs 3`.
 // Runs of the pairs alternate, each with fresh processes, so that what else the machine does falls on all of them.
-import { spawnSync } from 'node:child_process'
 import os from 'node:os'
 import { parseArgs } from 'node:util'
 import { GO_PEERS, haveGo, versionsOf } from '../test/interop/go-build.ts'
 import { benchAnnounce } from './announce.ts'
 import { benchMemory } from './memory.ts'
-import { announceReport, memoryReport, requirements, syncReport } from './report.ts'
+import { announceReport, memoryReport, requirements, syncReport, walkReport } from './report.ts'
 import { benchSync } from './sync.ts'
 import { table } from './table.ts'
+import { benchWalk } from './walks.ts'
 
 const PARTS = ['sync', 'announce', 'memory', 'walk']
 const LIMIT = 60 * 60_000
@@ -53,9 +53,8 @@ if (parts.includes('memory')) {
   measured.memory = await benchMemory(Math.min(runs, 3), say)
   console.log(`\n${memoryReport(measured.memory)}`)
 }
-const rows = requirements(measured)
-if (rows.length > 0) { console.log(`\n${table(['what', 'required', 'reached', ''], rows)}`) }
 if (parts.includes('walk')) {
-  console.log()
-  process.exitCode = spawnSync(process.execPath, ['--expose-gc', `${import.meta.dirname}/walk.ts`], { stdio: 'inherit', timeout: LIMIT }).status ?? 1
+  measured.walk = benchWalk()
+  console.log(`\n${walkReport(measured.walk)}`)
 }
+console.log(`\n${table(['what', 'required', 'reached', ''], requirements(measured))}`)

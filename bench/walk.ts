@@ -69,8 +69,14 @@ for (const codec of [dagJson, dagCbor]) {
       }
       const rate = rates.sort((a, b) => a - b)[ROUNDS >> 1]
       console.log(JSON.stringify({
-        bench: 'walk', codec: codec.name, selector: name, hashed, blocks: BLOCKS, bytes: bytes.get(keyOf(root))?.length,
-        blocksPerSecond: Math.round(rate), microsecondsPerBlock: Number((1e6 / rate).toFixed(2))
+        bench: 'walk',
+        codec: codec.name,
+        selector: name,
+        hashed,
+        blocks: BLOCKS,
+        bytes: bytes.get(keyOf(root))?.length,
+        blocksPerSecond: Math.round(rate),
+        microsecondsPerBlock: Number((1e6 / rate).toFixed(2))
       }))
     }
   }

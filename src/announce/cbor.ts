@@ -37,7 +37,7 @@ export class CborReader {
   string (major: number, field: string, limit: number): Uint8Array {
     const length = this.header(major, field)
     if (length > limit) { throw invalid(field, `has ${length} bytes, more than ${limit}`) }
-    return this.take(length, field).slice()
+    return new Uint8Array(this.take(length, field)) // a Buffer's slice() is no copy
   }
 
   private take (length: number, field: string): Uint8Array {

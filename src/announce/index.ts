@@ -9,7 +9,8 @@
  * import { gossipsub } from '@libp2p/gossipsub'
  * import { gossipsubInit, Receiver } from 'dagsync/announce'
  *
- * const receiver = new Receiver(node.services, { topic: '/indexer/ingest/mainnet' }) // services: { pubsub: gossipsub(gossipsubInit()) }
+ * // node: a libp2p node with services: { identify: identify(), pubsub: gossipsub(gossipsubInit()) }
+ * const receiver = new Receiver({ pubsub: node.services.pubsub, peerId: node.peerId }, { topic: '/indexer/ingest/mainnet' })
  * await receiver.start()
  *
  * for await (const { cid, peerId, addrs } of receiver) {

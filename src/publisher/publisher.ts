@@ -141,10 +141,10 @@ export class Publisher implements Startable, AsyncDisposable {
   async #open (signal: AbortSignal): Promise<Session> {
     const { http, senders, pubsub, topic } = this.#config
     await unlessAborted(this.#root.load({ signal }), signal)
+    const ownSenders = senders == null && pubsub != null && topic != null ? [gossipSender({ pubsub }, { topic })] : []
     const server = http?.listen == null || this.#handler == null
       ? undefined
       : await startHttpServer(this.#handler, { ...http.listen, signal })
-    const ownSenders = senders == null && pubsub != null && topic != null ? [gossipSender({ pubsub }, { topic })] : []
     return { server, senders: senders ?? ownSenders, ownSenders, controller: new AbortController() }
   }
 
@@ -168,10 +168,10 @@ export class Publisher implements Startable, AsyncDisposable {
 
 /** For waits on what others made, and may not listen to signals: stop() must not hang on them. */
 async function unlessAborted<T> (work: Promise<T>, signal: AbortSignal): Promise<T> {
-  signal.throwIfAborted()
   const { promise, reject } = Promise.withResolvers<never>()
   const abort = (): void => { reject(signal.reason) }
   signal.addEventListener('abort', abort, { once: true })
+  if (signal.aborted) { abort() }
   try {
     return await Promise.race([work, promise])
   } finally {

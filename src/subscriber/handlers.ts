@@ -6,6 +6,9 @@ interface Entry {
 
   /** When it had its last work; it leaves a TTL later, unless it has work again. */
   idleSince: number
+
+  /** It leaves after the work that it has, unless it is asked for again. */
+  removed: boolean
 }
 
 /** The handlers of all publishers: idle ones leave after a time, busy ones never. */
@@ -27,7 +30,10 @@ export class Handlers {
   get (peerId: PeerId): Handler {
     const key = peerId.toString()
     const entry = this.#entries.get(key)
-    if (entry != null) { return entry.handler }
+    if (entry != null) {
+      entry.removed = false
+      return entry.handler
+    }
     const host = this.#host
     const handler = new Handler(peerId, {
       slots: host.slots,
@@ -35,7 +41,7 @@ export class Handlers {
       syncAnnounced: async (handler, announce) => host.syncAnnounced(handler, announce),
       idle: () => { this.#idle(key) }
     })
-    this.#entries.set(key, { handler, idleSince: performance.now() })
+    this.#entries.set(key, { handler, idleSince: performance.now(), removed: false })
     return handler
   }
 
@@ -43,14 +49,11 @@ export class Handlers {
   remove (peerId: PeerId): boolean {
     const key = peerId.toString()
     const entry = this.#entries.get(key)
-    if (entry == null) { return false }
+    if (entry == null || entry.removed) { return false }
     entry.handler.dropPending()
     entry.handler.route = undefined
-    if (entry.handler.busy) {
-      entry.idleSince = -Infinity // #idle() lets it go at once
-    } else {
-      this.#entries.delete(key)
-    }
+    entry.removed = true
+    if (!entry.handler.busy) { this.#entries.delete(key) }
     return true
   }
 
@@ -64,7 +67,7 @@ export class Handlers {
     const entry = this.#entries.get(key)
     if (entry == null) { return }
     this.#entries.delete(key)
-    if (entry.idleSince === -Infinity) { return }
+    if (entry.removed) { return }
     entry.idleSince = performance.now()
     this.#entries.set(key, entry)
     this.#timer ??= this.#arm(this.#ttl)

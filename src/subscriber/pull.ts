@@ -31,7 +31,7 @@ export async function pull (publisher: PeerId, syncer: Syncer, run: Run, init: P
     try {
       await run.pausedWhile(returned)
     } catch (cause) {
-      throw hookError(cid, cause, run)
+      throw new BlockHookError(cid, { cause })
     }
   }
 
@@ -46,7 +46,7 @@ export async function pull (publisher: PeerId, syncer: Syncer, run: Run, init: P
     try {
       returned = hook(publisher, block.cid, actions)
     } catch (cause) {
-      throw hookError(block.cid, cause, run)
+      throw new BlockHookError(block.cid, { cause })
     }
     if (typeof returned?.then === 'function') { return callHook(returned, block.cid) }
   }
@@ -61,10 +61,6 @@ export async function pull (publisher: PeerId, syncer: Syncer, run: Run, init: P
     actions.throwIfFailed()
   }
   return count
-}
-
-function hookError (cid: CID, cause: unknown, run: Run): unknown {
-  return run.signal.aborted ? run.signal.reason : new BlockHookError(cid, { cause })
 }
 
 /** The last call of a segment counts, as in Go. */

@@ -61,26 +61,35 @@ export class Run {
     }, ms)
   }
 
-  /**
-   * Settles as the work does. When the signal fires first, the work has a short grace to end; work that does not listen (a
-   * hook that never returns, a store that hangs) is left behind with the signal's reason.
-   */
+  /** Settles as the work does, and aborts it when the signal fires: see orLeave(). */
   async settle<T> (work: (run: this) => Promise<T>, options: AbortOptions = {}): Promise<T> {
-    const aborted = Promise.withResolvers<never>()
     const abort = (): void => { this.abort(options.signal?.reason) }
-    const give = (): void => { aborted.reject(this.signal.reason) }
     options.signal?.throwIfAborted()
     options.signal?.addEventListener('abort', abort, { once: true })
+    try {
+      return await this.orLeave(async () => work(this))
+    } finally {
+      this.unwatch()
+      options.signal?.removeEventListener('abort', abort)
+    }
+  }
+
+  /**
+   * Settles as the work does. When the run is aborted first, the work has a short grace to end; work that does not listen (a
+   * hook that never returns, a store that hangs) is left behind with the reason.
+   */
+  async orLeave<T> (work: () => Promise<T>): Promise<T> {
+    this.signal.throwIfAborted()
+    const aborted = Promise.withResolvers<never>()
+    const give = (): void => { aborted.reject(this.signal.reason) }
     this.signal.addEventListener('abort', give, { once: true })
-    const working = work(this)
+    const working = work()
     try {
       return await Promise.race([working, aborted.promise])
     } catch (error) {
       if (!this.signal.aborted) { throw error }
       return await within(working, GRACE, this.signal)
     } finally {
-      this.unwatch()
-      options.signal?.removeEventListener('abort', abort)
       this.signal.removeEventListener('abort', give)
     }
   }

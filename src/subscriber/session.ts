@@ -78,9 +78,11 @@ export class Session {
     const handler = this.#handlers.get(id)
     const to = { peerId: id, addrs: multiaddrs }
     const movesLatest = options.forceUpdateLatest === true || (options.cid == null && options.selector == null)
-    return this.#run(options, async run => movesLatest
-      ? handler.inTurn(run.signal, async () => this.#syncTo(handler, to, options, run, true))
-      : handler.beside(async () => this.#syncTo(handler, to, options, run, false)))
+    return this.#run(options, async run => {
+      // work that is left behind must not keep the turn
+      const work = async (): Promise<CID | undefined> => run.orLeave(async () => this.#syncTo(handler, to, options, run, movesLatest))
+      return movesLatest ? handler.inTurn(run.signal, work) : handler.beside(work)
+    })
   }
 
   async announce (cid: CID, publisher: PeerInfo, options?: AbortOptions): Promise<void> {
@@ -171,7 +173,10 @@ export class Session {
 
   async #pull (route: Route, run: Run, to: Destination, init: Omit<PullInit, 'selector'> & { selector?: SyncOptions['selector'] }): Promise<number> {
     const { syncRecursionLimit, defaultSelectorSequence } = this.#config
-    if (init.stop?.equals(init.cid) === true) { return 0 }
+    if (init.stop?.equals(init.cid) === true) {
+      if (route.syncer.workingAddr != null) { this.#router.remember(to, route) } // its head was asked there
+      return 0
+    }
     const selector = init.selector ?? exploreRecursiveWithStop(syncRecursionLimit, defaultSelectorSequence, init.stop)
     const count = await pull(to.peerId, route.syncer, run, { ...init, selector, metrics: this.#metrics })
     this.#router.remember(to, route)

@@ -158,8 +158,9 @@ export class FaultyPublisher implements AsyncDisposable {
   async #endless (response: ServerResponse): Promise<void> {
     const piece = new Uint8Array(64 * 1024).fill(0x20)
     response.writeHead(200)
-    while (!response.destroyed && !response.write(piece)) {
-      await Promise.race([once(response, 'drain'), once(response, 'close')])
+    const left = once(response, 'close')
+    while (!response.destroyed) {
+      if (!response.write(piece)) { await Promise.race([once(response, 'drain'), left]) }
     }
   }
 

@@ -111,8 +111,12 @@ export class TestNet implements AsyncDisposable {
     return { subscriber, linkSystem }
   }
 
-  /** Ends all of it, the newest first. */
+  /** Ends all of it, the newest first. Throws what the first one that failed throws, when all have ended. */
   async [Symbol.asyncDispose] (): Promise<void> {
-    for (let end = this.#open.pop(); end != null; end = this.#open.pop()) { await end() }
+    const errors: unknown[] = []
+    for (let end = this.#open.pop(); end != null; end = this.#open.pop()) {
+      try { await end() } catch (error) { errors.push(error) }
+    }
+    if (errors.length > 0) { throw errors[0] }
   }
 }

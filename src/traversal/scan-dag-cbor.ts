@@ -37,7 +37,7 @@ export class DagCborScanner extends Skeleton {
       while (this.depth > 0) { this.step() }
       if (this.at < this.bytes.length) { throw new Error('more after the value') }
     } catch (error: any) {
-      throw new Error(`dag-cbor: ${error.message} at byte ${this.at}`, { cause: error.cause })
+      throw new Error(`dag-cbor: ${error.message} at byte ${this.at}`)
     }
   }
 

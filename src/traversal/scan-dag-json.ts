@@ -50,7 +50,7 @@ export class DagJsonScanner extends Skeleton {
       if (first === 0x2d || isDigit(first)) { this.at++ } // Go loses the byte after a number that is in no list or map
       this.end()
     } catch (error: any) {
-      throw new Error(`dag-json: ${error.message} at byte ${this.at}`, { cause: error.cause })
+      throw new Error(`dag-json: ${error.message} at byte ${this.at}`)
     }
   }
 

@@ -11,6 +11,9 @@ import { compile } from './selector.ts'
 
 /** A link that a walk has come to. */
 export interface PendingLink {
+  /** The binary CID. */
+  readonly bytes: Uint8Array
+
   /** Made when it is asked for, as the text is. */
   readonly cid: CID
 
@@ -28,6 +31,9 @@ interface Frame {
   /** For each link; or one for the block, which a link takes with it as often less as it is deep in the block. */
   clauses: Clause[] | Recursion
   next: number
+
+  /** Links from the root of the walk to these. */
+  depth: number
   failure?: Error
 }
 
@@ -44,6 +50,9 @@ export class Traversal {
   private link: Link | undefined
   private clause: Clause
 
+  /** How many links there are from the root to what next() gave; 0 for the root itself. */
+  depth = 0
+
   /** @throws {InvalidSelectorError} */
   constructor (root: CID, selector: Selector | SelectorNode, options: { codecs?: Array<BlockCodec<number, any>> } = {}) {
     const { clause, canFail } = compile(selector)
@@ -51,7 +60,7 @@ export class Traversal {
     this.canFail = canFail
     this.explorer = new Explorer(canFail)
     this.scanners = new Scanners(options.codecs)
-    this.stack = [{ links: [Link.fromCID(root)], clauses: [clause], next: 0 }]
+    this.stack = [{ links: [Link.fromCID(root)], clauses: [clause], next: 0, depth: 0 }]
   }
 
   /**
@@ -67,9 +76,9 @@ export class Traversal {
     if (frame == null) { return undefined }
     if (frame.next === frame.links.length) {
       stack.length = 0
-      const { failure } = frame
-      throw failure as Error
+      throw frame.failure
     }
+    this.depth = frame.depth
     const at = frame.next++
     if (frame.next === frame.links.length && frame.failure == null) { stack.pop() }
     const link = frame.links[at]
@@ -98,18 +107,18 @@ export class Traversal {
     } catch (error: any) {
       throw new InvalidMessageError(`block ${link.cid} does not decode: ${error.message}`, { cause: error })
     }
-    const frame = flat ? wanted(clause, scanner.links) : { next: 0, ...this.explorer.wanted(scanner.root, clause, bytes.length) }
+    const depth = this.depth + 1
+    const frame: Frame = flat
+      ? { links: wanted(clause, scanner.links), clauses: clause, next: 0, depth }
+      : { ...this.explorer.wanted(scanner.root, clause, bytes.length), next: 0, depth }
     if (frame.links.length > 0 || frame.failure != null) { this.stack.push(frame) }
   }
 }
 
 /** Those links that "explore all, recursively" wants. */
-function wanted (clause: Recursion, links: Link[]): Frame {
-  const { depth, sequence: { stopAt } } = clause
-  if (stopAt != null || depth !== Infinity) {
-    links = links.filter(link => link.level < depth && (stopAt == null || !link.equals(stopAt)))
-  }
-  return { links, clauses: clause, next: 0 }
+function wanted ({ depth, sequence: { stopAt } }: Recursion, links: Link[]): Link[] {
+  if (stopAt == null && depth === Infinity) { return links }
+  return links.filter(link => link.level < depth && (stopAt == null || !link.equals(stopAt)))
 }
 
 function deeper (clause: Recursion, levels: number): Recursion {

@@ -19,26 +19,59 @@ export async function * walk (
   const { signal, onMissing } = options
   const loadOptions = { signal }
   const traversal = new Traversal(root, selector, options)
-  for (;;) {
-    signal?.throwIfAborted()
-    const link = traversal.next()
-    if (link == null) { return }
-    const { cid } = link
-    let bytes: Uint8Array
-    try {
-      const loaded = load(cid, loadOptions)
-      bytes = loaded instanceof Uint8Array ? loaded : await loaded
-    } catch (error: any) {
-      if (onMissing === 'skip' && error?.name === 'NotFoundError') { continue }
-      throw error
+  const waiting = new Waiting(signal)
+  try {
+    for (;;) {
+      signal?.throwIfAborted()
+      const link = traversal.next()
+      if (link == null) { return }
+      const { cid } = link
+      let bytes: Uint8Array
+      try {
+        const loaded = load(cid, loadOptions)
+        bytes = loaded instanceof Uint8Array ? loaded : await waiting.for(loaded)
+      } catch (error: any) {
+        if (onMissing === 'skip' && error?.name === 'NotFoundError') { continue }
+        throw error
+      }
+      const undecodable = follow(traversal, bytes) // before the block is given: whoever gets it may change it
+      yield { cid, bytes }
+      if (undecodable != null) { throw undecodable }
     }
-    let undecodable: { error: unknown } | undefined
-    try {
-      traversal.follow(bytes) // before the block is given: whoever gets it may change it
-    } catch (error) {
-      undecodable = { error }
-    }
-    yield { cid, bytes }
-    if (undecodable != null) { throw undecodable.error }
+  } finally {
+    waiting.end()
+  }
+}
+
+function follow (traversal: Traversal, bytes: Uint8Array): unknown {
+  try {
+    traversal.follow(bytes)
+    return undefined
+  } catch (error) {
+    return error
+  }
+}
+
+/** Ends waits with the signal's reason, also where load() does not look at it, with one listener for the whole walk. */
+class Waiting {
+  private readonly signal: AbortSignal | undefined
+  private reject: ((reason: unknown) => void) | undefined
+  private readonly abort = (): void => { this.reject?.(this.signal?.reason) }
+
+  constructor (signal?: AbortSignal) {
+    this.signal = signal
+    signal?.addEventListener('abort', this.abort)
+  }
+
+  async for<T> (promise: Promise<T>): Promise<T> {
+    if (this.signal == null) { return promise }
+    return new Promise<T>((resolve, reject) => {
+      this.reject = reject
+      promise.then(resolve, reject)
+    })
+  }
+
+  end (): void {
+    this.signal?.removeEventListener('abort', this.abort)
   }
 }

@@ -95,8 +95,8 @@ describe('announce messages in CBOR', () => {
     throws(() => encodeAnnounce({ addrs: [] } as any), { name: 'InvalidMessageError', message: /Cid is missing/ })
   })
 
-  it('keeps nothing of the bytes it read', () => {
-    const bytes = encodeAnnounce({ cid, addrs: [fromBase64('BH8AAAEGJw8=')], extraData: Uint8Array.of(1) })
+  it('keeps nothing of the bytes it read, be they a Buffer', () => {
+    const bytes = Buffer.from(encodeAnnounce({ cid, addrs: [fromBase64('BH8AAAEGJw8=')], extraData: Uint8Array.of(1) }))
     const message = decodeAnnounce(bytes)
     const [addr] = messageAddrs(message)
     bytes.fill(0)

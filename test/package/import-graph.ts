@@ -71,6 +71,7 @@ function lookUp (exports: unknown, subpath: string): unknown {
     const middle = subpath.slice(before.length, subpath.length - after.length)
     return JSON.parse(JSON.stringify(target).replaceAll('*', middle))
   }
+  return undefined
 }
 
 function resolveTarget (target: unknown, conditions: string[], folder: string, name: string): string {

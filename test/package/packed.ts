@@ -66,24 +66,24 @@ describe('the packed tarball', { timeout: 300_000 }, () => {
       assert.deepEqual(stdout.trim().split('\n').filter(line => !line.endsWith(' 0')).map(line => line.split(' ')[0]), subpaths)
     })
 
-    it(`syncs over HTTP on ${name}`, async () => {
+    it(`syncs over HTTP, through redirects too, on ${name}`, async () => {
       await copyFile(join(import.meta.dirname, 'fixtures/sync.js'), join(folder, 'sync.js'))
       const { stdout, stderr } = await run(nodes[name], ['--throw-deprecation', 'sync.js'], { cwd: folder, timeout: 30_000 })
       assert.equal(stderr, '')
-      assert.equal(stdout, 'synced 3 blocks\n')
+      assert.equal(stdout, 'synced 5 blocks\n')
     })
   }
 
   it('satisfies api.d.ts', async () => {
-    await typeCheck('satisfies.ts', { lib: ['ES2022', 'DOM'] })
+    await typeCheck('satisfies.ts', ['ES2022', 'DOM'], true)
   })
 
   it('type-checks in a program with lib ES2022 and without @types/node', async () => {
-    await typeCheck('use.ts', { lib: ['ES2022'], skipLibCheck: true })
+    await typeCheck('use.ts', ['ES2022'], true)
   })
 
-  it('has no type error of its own where libraries are checked too', async () => {
-    await typeCheck('use.ts', { lib: ['ES2022', 'DOM', 'DOM.Iterable', 'DOM.AsyncIterable'], skipLibCheck: false })
+  it('has declarations without errors of their own, with lib ES2022 and DOM and without @types/node', async () => {
+    await typeCheck('use.ts', ['ES2022', 'DOM'], false)
   })
 
   it('brings one copy of multiformats, also beside libp2p', async () => {
@@ -99,20 +99,25 @@ describe('the packed tarball', { timeout: 300_000 }, () => {
     return run(node, ['--throw-deprecation', '--input-type=module', '--eval', code], { cwd: folder, timeout: 30_000 })
   }
 
-  /** Checks one file of test/types/consumer in the folder where the package is installed. */
-  async function typeCheck (file: string, compilerOptions: object): Promise<void> {
-    const project = join(folder, `types-${file.replace('.ts', '')}`)
-    await mkdir(project, { recursive: true })
+  /**
+   * Checks one file of test/types/consumer in the folder where the package is installed. Without skipLibCheck errors in other
+   * packages' declarations are not ours: main-event, of libp2p, wants node:events.
+   */
+  async function typeCheck (file: string, lib: string[], skipLibCheck: boolean): Promise<void> {
+    const project = join(folder, 'types')
+    await rm(project, { recursive: true, force: true })
+    await mkdir(project)
     await copyFile(join(root, 'test/types/consumer', file), join(project, file))
     const api = await readFile(join(root, 'test/types/api.d.ts'), 'utf8')
     await writeFile(join(project, 'api.d.ts'), api.replaceAll(/'dagsync(?=['/])/g, "'api"))
     await writeFile(join(project, 'tsconfig.json'), JSON.stringify({
-      compilerOptions: { target: 'ES2022', module: 'NodeNext', strict: true, types: [], noEmit: true, ...compilerOptions },
+      compilerOptions: { target: 'ES2022', module: 'NodeNext', strict: true, types: [], noEmit: true, lib, skipLibCheck },
       files: file === 'satisfies.ts' ? [file, 'api.d.ts'] : [file]
     }))
     const tsc = join(root, 'node_modules/typescript/bin/tsc')
     const { stdout } = await run(process.execPath, [tsc, '-p', project], { cwd: project }).catch(error => error)
-    assert.equal(stdout, '')
+    const errors = stdout.split('\n').filter((line: string) => /^\S.*error TS/.test(line) && !/node_modules\/(?!dagsync\/)/.test(line))
+    assert.deepEqual(errors, [])
   }
 
   /** Where a package is installed. */

@@ -2,6 +2,7 @@
 // (go-libipni v0.4.0, dagsync/subscriber.go, option.go) say; Go has no test of its own for them.
 import { describe, it } from 'node:test'
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict'
+import fc from 'fast-check'
 import type { BlockHook, LinkSystem } from '../../src/shared/types.ts'
 import { createLinkSystem } from '../../src/store/link-system.ts'
 import { TestNet } from '../../src/testing/index.ts'
@@ -44,6 +45,30 @@ for (const transport of transports) {
       })
     }
 
+    it('SegmentDepthLimit: any depth, any stop link and any limit give the blocks that a whole sync gives', async () => {
+      await using net = new TestNet()
+      const { info, cids, id } = await transport.publisher(net, { chain: 12 })
+      const numbers = fc.record({
+        segmentDepthLimit: fc.integer({ min: 1, max: 14 }),
+        stop: fc.option(fc.integer({ min: 1, max: 11 }), { nil: undefined }),
+        depth: fc.option(fc.integer({ min: 1, max: 14 }), { nil: undefined })
+      })
+      await fc.assert(fc.asyncProperty(numbers, async ({ segmentDepthLimit, stop, depth }) => {
+        const linkSystem = createLinkSystem()
+        const { hook, texts } = following(linkSystem)
+        const { subscriber } = await transport.subscriber(net, {
+          segmentDepthLimit,
+          blockHook: hook,
+          syncRecursionLimit: depth == null ? recursionLimitNone : recursionLimitDepth(depth),
+          components: { linkSystem }
+        })
+        if (stop != null) { await subscriber.setLatestSync(id, cids[stop]) }
+        await subscriber.sync(info)
+        deepEqual(texts(), cids.slice(0, Math.min(stop ?? 12, depth ?? 12)).map(String))
+        await subscriber.stop()
+      }), { numRuns: 40 })
+    })
+
     it('ScopedSegmentDepthLimit: takes the place of the general one, false switches it off', async () => {
       await using net = new TestNet()
       const publisher = await transport.publisher(net, { chain: 4 })
@@ -66,7 +91,9 @@ for (const transport of transports) {
       const { info, cids } = await transport.publisher(net, { chain: 7 })
       const linkSystem = createLinkSystem()
       const { hook, texts } = following(linkSystem)
-      const { subscriber } = await transport.subscriber(net, { receiver: {}, segmentDepthLimit: 2, blockHook: hook, components: { linkSystem } })
+      const { subscriber } = await transport.subscriber(net, {
+        receiver: {}, segmentDepthLimit: 2, blockHook: hook, components: { linkSystem }
+      })
       const events = subscriber.onSyncFinished()
       await subscriber.announce(cids[0], info)
       equal((await next(events)).count, 7)

@@ -20,7 +20,9 @@ async function gossip (publisher: Publisher, subscriber: Subscriber, events: Eve
 }
 
 /** Sets the root, announces it directly and expects the sync. */
-async function announce (publisher: Publisher, subscriber: Subscriber, events: Events, cid: CID, addrs = publisher.addrs()): Promise<SyncFinished> {
+async function announce (
+  publisher: Publisher, subscriber: Subscriber, events: Events, cid: CID, addrs = publisher.addrs()
+): Promise<SyncFinished> {
   await publisher.setRoot(cid)
   await subscriber.announce(cid, { id: publisher.id, multiaddrs: addrs })
   return finished(publisher, subscriber, events, cid)

@@ -9,8 +9,8 @@ import { Handler } from '../../src/subscriber/handler.ts'
 import { Slots } from '../../src/subscriber/slots.ts'
 
 // "Latest only": a publisher has one sync that moves latest at a time. Explicit ones go in the order of asking. Of the announces
-// that come meanwhile only the newest is synced, when no explicit one waits; a relay's hint is never put before what the publisher said itself.
-// None is lost but by a newer one or by removal.
+// that come meanwhile only the newest is synced, when no explicit one waits; a relay's hint is never put before what the
+// publisher said itself. None is lost but by a newer one or by removal.
 
 const { signal } = new AbortController()
 

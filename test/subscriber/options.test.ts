@@ -37,7 +37,7 @@ describe('options of a subscriber', () => {
           const { name, field: named, message } = error as any
           equal(name, 'InvalidOptionError')
           equal(named, field)
-          return ok(message.startsWith(field)), true
+          return message.startsWith(field)
         })
       })
     }
@@ -58,7 +58,8 @@ describe('options of a subscriber', () => {
         throws(() => new Subscriber({ linkSystem }, { [option]: value }), error => {
           const { name, field: named } = error as any
           equal(name, 'InvalidOptionError')
-          return ok(field === named || field.endsWith(`.${named}`), `names ${named}`), true
+          ok(field === named || field.endsWith(`.${named}`), `names ${named}`)
+          return true
         })
       })
     }

@@ -65,6 +65,14 @@ describe('Run', () => {
     ok(performance.now() - began < 1000)
   })
 
+  it('begins no part of its work once it is aborted', async () => {
+    const run = new Run(1000)
+    run.abort(new Error('enough'))
+    let began = false
+    await rejects(run.orLeave(async () => { began = true }), /enough/)
+    equal(began, false)
+  })
+
   it('fails with StalledError when there is no progress', async () => {
     const run = new Run(30)
     await rejects(inTime(run.settle(async run => {

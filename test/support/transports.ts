@@ -17,6 +17,11 @@ export const transports: Transport[] = [
     name: 'HTTP',
     publisher: async (net, init) => net.publisher(init),
     subscriber: async (net, init) => net.subscriber(init)
+  },
+  {
+    name: 'HTTP by fetch',
+    publisher: async (net, init) => net.publisher(init),
+    subscriber: async (net, init) => net.subscriber({ fetch: globalThis.fetch, ...init })
   }
 ]
 

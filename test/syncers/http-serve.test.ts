@@ -157,7 +157,9 @@ describe('blocks', () => {
   for (const { name, dagCbor: bytes, dagCborCid: cid, dagJson } of readVectors('codecs').encode) {
     if (name === 'string not utf-8') { continue } // the decoder has put U+FFFD for the bad bytes; Go writes an escape of it
     it(`writes dag-cbor as Go's dag-json: ${name}`, async () => {
-      const handler = createHttpHandler({ linkSystem: await vectorStore([{ cid, bytes }]), privateKey: await vectorKey() }, { root: () => undefined })
+      const handler = createHttpHandler(
+        { linkSystem: await vectorStore([{ cid, bytes }]), privateKey: await vectorKey() }, { root: () => undefined }
+      )
       equal((await ask(handler, { path: `/${cid}` })).text, Buffer.from(dagJson, 'base64').toString())
     })
   }
@@ -244,7 +246,8 @@ describe('what was served', () => {
     const blockstore = new MemoryBlockstore()
     failReads(blockstore, () => true)
     const log: any = Object.assign(() => {}, { error: (...args: unknown[]) => { logged.push(args) } })
-    const handler = createHttpHandler({ linkSystem: createLinkSystem({ blockstore }), privateKey: await vectorKey(), log }, { root: () => undefined })
+    const linkSystem = createLinkSystem({ blockstore })
+    const handler = createHttpHandler({ linkSystem, privateKey: await vectorKey(), log }, { root: () => undefined })
     equal((await ask(handler, { path: `/${CIDS[0]}`, signal: AbortSignal.abort() })).status, 500)
     equal(logged.length, 0)
     equal((await ask(handler, { path: `/${CIDS[0]}` })).status, 500)

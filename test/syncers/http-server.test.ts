@@ -135,9 +135,11 @@ describe('the server of Node', () => {
 
   it('tells the handler when the client leaves, and drops what waits', async () => {
     const { promise, resolve } = Promise.withResolvers<void>()
+    const first = Promise.withResolvers<void>()
     let asked = 0
     const server = await serve(async ({ signal }) => {
       asked++
+      first.resolve()
       if (signal == null) { throw new Error('no signal') }
       await once(signal, 'abort')
       resolve()
@@ -145,7 +147,7 @@ describe('the server of Node', () => {
     })
     const socket = await dial(server)
     socket.write(get('/').repeat(3))
-    while (asked === 0) { await delay(1) }
+    await first.promise
     socket.destroy()
     await promise
     await server.stop()

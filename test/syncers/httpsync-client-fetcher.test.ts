@@ -158,7 +158,7 @@ describe('asking one publisher over HTTP', () => {
     await using reset = await rawServer(socket => { socket.resetAndDestroy(); return undefined })
     await using silent = await rawServer(() => undefined)
     await using good = await publisher(['/ipni/v1/ad/head', `/ipni/v1/ad/${cid}`])
-    const known = fetcher([closed, reset.port, silent.port, good.port], { httpTimeout: 100, httpRetry: false })
+    const known = fetcher([closed, reset.port, silent.port, good.port], { httpTimeout: 300, httpRetry: false })
     equal(String(known.workingAddr), 'undefined')
     equal(text(await known.head()), 'found')
     equal(known.workingAddr?.toString(), `/ip4/127.0.0.1/tcp/${good.port}/http`)

@@ -134,7 +134,7 @@ describe('http-client-v0.7.8.json', async () => {
       if (isMapped) {
         // Difference: nobody is asked where the protocol is mapped to; no publisher in the field maps it elsewhere.
         equal(result.error?.name, 'HeadQueryError')
-        deepEqual(result.requests.map(({ url }) => url), ['/ipni/v1/ad/head', '/head'])
+        deepEqual(result.requests.map(({ url }) => url), ['/ipni/v1/ad/head'])
         return
       }
       // Difference: no well-known requests. All else is as in Go: the same requests in the same order.

@@ -295,3 +295,40 @@ describe('HTTP client over sockets, on the wire', () => {
     deepEqual(mine, [])
   })
 })
+
+describe('HTTP client over fetch in a page', () => {
+  const opaque = Object.create(Response.prototype, { type: { value: 'opaqueredirect' } })
+
+  it('lets the browser follow a redirect that it does not show, or refuses it with filterIPs', async () => {
+    const modes: unknown[] = []
+    const fetch: typeof globalThis.fetch = async (_, options) => {
+      modes.push(options?.redirect)
+      return options?.redirect === 'manual' ? opaque : new Response('there')
+    }
+    const url = new URL('https://example.com/')
+    equal(text((await createPlatformClient({ fetch }).request(url, init)).body), 'there')
+    deepEqual(modes, ['manual', 'follow'])
+    await rejects(createPlatformClient({ fetch, filterIPs: true }).request(url, init), { name: 'TransferFailedError', message: /redirect/ })
+    equal(modes.length, 3)
+  })
+
+  it('sends no header that would cost a preflight', async () => {
+    let headers: unknown
+    const fetch: typeof globalThis.fetch = async (_, options) => { headers = options?.headers; return new Response('') }
+    Object.assign(globalThis, { document: {} })
+    try {
+      await createPlatformClient({ fetch }).request(new URL('https://example.com/'), { ...init, headers: { 'Ipni-Cid-Schema-Type': 'EntryChunk' } })
+    } finally {
+      Reflect.deleteProperty(globalThis, 'document')
+    }
+    deepEqual(headers, {})
+  })
+
+  it('does not wait for a fetch that does not listen to its signal', async () => {
+    const client = createPlatformClient({ fetch: async () => await new Promise(() => {}) })
+    await rejects(client.request(new URL('https://example.com/'), { ...init, timeout: 20 }), { name: 'TimeoutError' })
+    const stopped = rejects(client.request(new URL('https://example.com/'), init), { message: /stopped/ })
+    await client.stop()
+    await stopped
+  })
+})

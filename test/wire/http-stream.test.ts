@@ -112,7 +112,6 @@ describe('reading HTTP/1.1', () => {
       'a signed length': `${OK}Content-Length: +1\r\n\r\n`,
       'a length in hex': `${OK}Content-Length: 0x1\r\n\r\n`,
       'two values of one length': `${OK}Content-Length: 1, 1\r\n\r\n`,
-      'a length beyond what a number holds': `${OK}Content-Length: 9999999999999999\r\n\r\n`,
       'length and chunks': `${OK}Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n`,
       'another transfer encoding': `${OK}Transfer-Encoding: gzip, chunked\r\n\r\n`,
       'chunks in 1.0': 'HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n',
@@ -137,7 +136,9 @@ describe('reading HTTP/1.1', () => {
   })
 
   it('refuses a body over the limit before it is allocated', () => {
-    throws(() => read(`${OK}Content-Length: 999999999999999\r\n\r\n`), { name: 'BlockTooLargeError', limit: 1000 })
+    for (const length of ['1001', '18446744073709551616', '9'.repeat(1000)]) {
+      throws(() => read(`${OK}Content-Length: ${length}\r\n\r\n`), { name: 'BlockTooLargeError', limit: 1000 })
+    }
     throws(() => read(`${OK}Transfer-Encoding: chunked\r\n\r\nffffffff\r\n`), { name: 'BlockTooLargeError' })
     throws(() => read(`${OK}Transfer-Encoding: chunked\r\n\r\n${'1\r\nx\r\n'.repeat(1001)}`, { what: 'http://a/b' }), { message: /http:\/\/a\/b/ })
     throws(() => read(`${OK}\r\n${'x'.repeat(1001)}`, { step: 100 }), { name: 'BlockTooLargeError' })

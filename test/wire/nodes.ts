@@ -15,7 +15,8 @@ export async function createNode (encrypter: Encrypter = 'tls', privateKey?: Pri
     transports: [tcp()],
     connectionEncrypters: [encrypter === 'tls' ? tls() : noise()],
     streamMuxers: [yamux()],
-    connectionMonitor: { enabled: false }
+    connectionMonitor: { enabled: false },
+    connectionManager: { inboundConnectionThreshold: 10_000, maxIncomingPendingConnections: 1_000 }
   })
 }
 

@@ -55,6 +55,7 @@ export async function publish (pubsub: Gossipsub, topic: string, message: Announ
   const data = encodeAnnounce(message)
   if (pubsub.streamsOutbound != null) {
     await streamsOpen(pubsub, topic, goOn)
+    // with emitSelf it would still be heard here
     if (reached(pubsub, topic).length === 0 && pubsub.opts?.emitSelf !== true) { return 0 }
   }
   try {

@@ -44,8 +44,8 @@ export function httpPathPrefix (): string {
   return registry.getProtocol(CODE_HTTP_PATH).stringToValue?.('x').slice(0, -1) ?? ''
 }
 
-/** One component of a binary address: where it ends, and its value without the length. */
-interface Part { code: number, start: number, end: number, value: Uint8Array }
+/** One component of a binary address; the value is without its length. */
+interface Part { code: number, value: Uint8Array }
 
 /** Splits a binary address as strictly as Go does; js-multiaddr itself reads past the end and takes what is cut off. */
 function split (bytes: Uint8Array): Part[] {
@@ -61,7 +61,7 @@ function split (bytes: Uint8Array): Part[] {
     if (end > bytes.length) { throw new InvalidMultiaddrError(`protocol ${code}: ${length} bytes are said to follow, ${bytes.length - from} do`) }
     const value = bytes.subarray(from, end)
     checkValue(code, size, value)
-    parts.push({ code, start, end, value })
+    parts.push({ code, value })
     start = end
   }
   return parts
@@ -106,7 +106,7 @@ function checkValue (code: number, size: number, value: Uint8Array): void {
 export function multiaddrFromBytes (bytes: Uint8Array): Multiaddr {
   const parts = split(bytes)
   try {
-    const addr = multiaddr(bytes.slice())
+    const addr = multiaddr(new Uint8Array(bytes)) // a Buffer's slice() is no copy
     if (!parts.some(part => part.code === CODE_HTTP_PATH)) { return addr }
     return multiaddr(addr.getComponents().map((component, i) => {
       return component.code === CODE_HTTP_PATH ? { ...component, value: httpPathPrefix() + decoder.decode(parts[i].value) } : component

@@ -7,7 +7,7 @@ export function isRetryStatus (status: number): boolean {
 
 /** Milliseconds until retry `attempt` (0 for the first): doubling, half of it random, and no less than the server asks for. */
 export function retryDelay (attempt: number, { minDelay, maxDelay }: HttpRetry, retryAfter?: string, now = Date.now()): number {
-  const backoff = minDelay * 2 ** attempt * (0.5 + Math.random() / 2)
+  const backoff = minDelay * 2 ** Math.min(attempt, 32) * (0.5 + Math.random() / 2)
   return Math.min(maxDelay, Math.max(backoff, parseRetryAfter(retryAfter, now)))
 }
 

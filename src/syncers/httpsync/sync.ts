@@ -1,3 +1,5 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+
 import { createHttpClient } from '#http-client'
 import type { AbortOptions, ComponentLogger, PeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
@@ -116,13 +118,16 @@ export class HttpSyncer implements Syncer, AsyncDisposable {
    * Walks from root, one block after the other, and fetches what the store lacks. Blocks are verified before they are stored.
    * One that does not decode is stored, but not given to onBlock, and ends the sync.
    *
-   * Throws ContentNotFoundError, HashMismatchError, BlockTooLargeError, HttpStatusError, TransferFailedError (after a time-out
-   * with TimeoutError as cause), UnknownCodecError, UnknownHasherError, InvalidMessageError, InvalidSelectorError, what the
+   * Throws InvalidOptionError, ContentNotFoundError, HashMismatchError, BlockTooLargeError, HttpStatusError, TransferFailedError
+   * (a TimeoutError is its cause), UnknownCodecError, UnknownHasherError, InvalidMessageError, InvalidSelectorError, what the
    * store or onBlock throws, and what the signal was aborted with.
    */
   async sync (root: CID, selector: SelectorNode, options: SyncerSyncOptions = {}): Promise<void> {
     const { signal, onBlock, schemaType } = options
     signal?.throwIfAborted()
+    if (schemaType != null && schemaType !== 'Advertisement' && schemaType !== 'EntryChunk') {
+      throw new InvalidOptionError('schemaType', 'must be Advertisement or EntryChunk')
+    }
     const io = { signal }
     const traversal = new Traversal(root, selector, { codecs: codecsOf(this.linkSystem) })
     let kind = schemaType

@@ -158,6 +158,7 @@ export class CborReader {
     const { value } = this
     if (value !== INDEFINITE) {
       const from = this.skip(value)
+      if (value === 1 && this.bytes[from] < 0x80) { return String.fromCharCode(this.bytes[from]) } // an action, mostly
       return decoder.decode(this.bytes.subarray(from, this.at))
     }
     return decoder.decode(this.pieces(TEXT))

@@ -68,7 +68,7 @@ export const MAX_QUEUED_BYTES = 1024 * 1024
 export const MAX_QUEUED_LINKS = 16_384
 
 /** Unfinished frames of one peer, over all of its streams. */
-export const MAX_PEER_INBOUND = 24 * 1024 * 1024
+export const MAX_PEER_INBOUND = 16 * 1024 * 1024
 
 /** Streams that one peer may have open to us on one connection. One is usual; some send each message on its own. */
 export const MAX_INBOUND_STREAMS = 256

@@ -1,4 +1,4 @@
-import * as varint from 'multiformats/varint'
+import { varint } from 'multiformats'
 import { CID } from 'multiformats/cid'
 import { InvalidMessageError } from '../../shared/errors.ts'
 
@@ -36,12 +36,18 @@ export interface Prefix {
 
 const known = new Map<string, Prefix>()
 
+/** Four varints of nine bytes. */
+const MAX_PREFIX = 36
+
 /** Reads the prefix of a block: four varints. What follows them is not looked at, as in Go. */
 export function parsePrefix (bytes: Uint8Array, from: number, to: number): Prefix {
-  const text = keyOf(bytes, from, to)
-  const prefix = known.get(text) ?? parse(bytes.subarray(from, to))
-  if (known.size > 256) { known.clear() }
-  known.set(text, prefix)
+  const text = keyOf(bytes, from, Math.min(to, from + MAX_PREFIX))
+  let prefix = known.get(text)
+  if (prefix == null) {
+    prefix = parse(bytes.subarray(from, to))
+    if (known.size > 256) { known.clear() }
+    known.set(text, prefix)
+  }
   return prefix
 }
 

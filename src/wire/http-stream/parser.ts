@@ -167,7 +167,7 @@ export class HttpParser {
     if (encoding != null && (encoding.toLowerCase() !== 'chunked' || minor === 0 || length != null)) {
       throw new InvalidMessageError('HTTP transfer encoding other than chunked alone')
     }
-    if (length != null && !/^[0-9]{1,15}$/.test(length)) {
+    if (length != null && !/^[0-9]+$/.test(length)) {
       throw new InvalidMessageError('HTTP content-length is not a number')
     }
     if (this.options.bodyless === true || status === 204 || status === 304) { return NO_BODY }
@@ -212,6 +212,8 @@ export class HttpParser {
 }
 
 function persists ({ minor, headers }: ResponseHead): boolean {
-  const connection = headers.get('connection')?.toLowerCase().split(',').map(option => option.trim())
-  return minor === 1 ? connection?.includes('close') !== true : connection?.includes('keep-alive') === true
+  const connection = headers.get('connection')
+  if (connection == null) { return minor === 1 }
+  const options = connection.toLowerCase().split(',').map(option => option.trim())
+  return minor === 1 ? !options.includes('close') : options.includes('keep-alive')
 }

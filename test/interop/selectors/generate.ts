@@ -2,12 +2,16 @@ import { CID } from 'multiformats/cid'
 import * as Digest from 'multiformats/hashes/digest'
 
 /** A value of the data model with its order: what both encoders below take. */
-export type Value = null | boolean | number | string | { bytes: number[] } | { link: CID } | { list: Value[] } | { map: Array<[string, Value]> }
+export type Value =
+  null | boolean | number | string | { bytes: number[] } | { link: CID } | { list: Value[] } | { map: Array<[string, Value]> }
 
 export interface Case { selector: string, root: CID, blocks: Map<string, Uint8Array> }
 
-const KEYS = ['a', 'b', 'next', '0', '1', '2', '10', '9', '01', '+1', '', '-1', 'é', '/', 'zz']
-const CODES = [0x0129, 0x71]
+const RAW = 0x55
+const DAG_PB = 0x70
+const DAG_CBOR = 0x71
+const DAG_JSON = 0x0129
+const KEYS = ['a', 'b', 'next', 'Links', 'Hash', '0', '1', '2', '10', '9', '01', '+1', '', '-1', 'é', '/', 'zz']
 
 /** Random numbers that are the same for the same seed (mulberry32). */
 export class Random {
@@ -35,16 +39,23 @@ export function generate (seed: number): Case {
   const cids: CID[] = []
   const count = 1 + random.below(8)
   for (let i = 0; i < count; i++) {
-    const code = random.chance(0.1) && i < count - 1 ? 0x55 : random.pick(CODES)
+    const code = random.pick([DAG_JSON, DAG_JSON, DAG_JSON, DAG_CBOR, DAG_CBOR, DAG_CBOR, DAG_PB, RAW])
     const cid = fakeCid(code, seed, i)
-    const value = container(random, cids, 0)
-    const bytes = code === 0x55
-      ? Uint8Array.of(i)
-      : code === 0x71 ? Uint8Array.from(cbor(value, random)) : new TextEncoder().encode(json(value, random))
+    const bytes = encode(code, random, cids)
     if (i === count - 1 || !random.chance(0.05)) { blocks.set(cid.toString(), bytes) } // some are missing
     cids.push(cid)
   }
-  return { selector: JSON.stringify(random.chance(0.6) ? recursion(random, cids, 0) : selector(random, cids, 0, false)), root: cids[count - 1], blocks }
+  const node = random.chance(0.6) ? recursion(random, cids, 0) : selector(random, cids, 0, false)
+  return { selector: JSON.stringify(node), root: cids[count - 1], blocks }
+}
+
+function encode (code: number, random: Random, cids: CID[]): Uint8Array {
+  switch (code) {
+    case RAW: return Uint8Array.of(1, 2)
+    case DAG_PB: return Uint8Array.from(pb(random, cids))
+    case DAG_CBOR: return Uint8Array.from(cbor(container(random, cids, 0), random))
+    default: return new TextEncoder().encode(json(container(random, cids, 0), random))
+  }
 }
 
 /** Neither side hashes: made-up digests let a block have any bytes. */
@@ -79,7 +90,7 @@ function selector (random: Random, cids: CID[], depth: number, inR: boolean): an
   switch (random.below(inR ? 8 : 10)) {
     case 0: case 1: return { a: { '>': next() } }
     case 2: case 3: {
-      const names = [...new Set(Array.from({ length: 1 + random.below(4) }, () => random.pick(KEYS.slice(0, 12))))]
+      const names = [...new Set(Array.from({ length: 1 + random.below(4) }, () => random.pick(KEYS.slice(0, 14))))]
       return { f: { 'f>': Object.fromEntries(names.sort().map(name => [name, next()])) } }
     }
     case 4: return { i: { i: random.below(5) - 1, '>': next() } }
@@ -112,7 +123,10 @@ export function json (value: Value, random: Random): string {
   const end = (): string => random.chance(0.02) ? ',' : space()
   if (typeof value !== 'object' || value === null) { return typeof value === 'string' ? text(value, random) : JSON.stringify(value) }
   if ('bytes' in value) { return `{"/":{"bytes":"${Buffer.from(value.bytes).toString('base64').replace(/=/g, '')}"}}` }
-  if ('link' in value) { return `{${space()}"/":"${random.chance(0.05) ? `B${value.link.toString().slice(1).toUpperCase()}` : value.link}"}` }
+  if ('link' in value) {
+    const cid = value.link.toString()
+    return `{${space()}"/":"${random.chance(0.05) ? `B${cid.slice(1).toUpperCase()}` : cid}"}`
+  }
   if ('list' in value) {
     return value.list.length === 0 ? `[${space()}]` : `[${space()}${value.list.map(item => json(item, random)).join(comma())}${end()}]`
   }
@@ -143,6 +157,19 @@ export function cbor (value: Value, random: Random): number[] {
   const major = 'list' in value ? 4 : 5
   const size = 'list' in value ? value.list.length : value.map.length
   return [...tag, ...(indefinite ? [(major << 5) | 31] : head(major, size, random)), ...items, ...(indefinite ? [0xff] : [])]
+}
+
+function pb (random: Random, cids: CID[]): number[] {
+  const field = (tag: number, bytes: Iterable<number>): number[] => [tag, [...bytes].length, ...bytes]
+  const links = cids.length === 0
+    ? []
+    : Array.from({ length: random.below(4) }, () => field(0x12, [
+      ...field(0x0a, random.pick(cids).bytes),
+      ...(random.chance(0.5) ? field(0x12, [0x61]) : []),
+      ...(random.chance(0.5) ? [0x18, 0x81, 0x01] : [])
+    ]))
+  const data = random.chance(0.5) ? [field(0x0a, [1, 2, 3])] : []
+  return (random.chance(0.5) ? [...links, ...data] : [...data, ...links]).flat()
 }
 
 function cborText (value: string, random: Random): number[] {

@@ -115,15 +115,15 @@ describe('walks against go-ipld-prime', () => {
   })
 })
 
+/** The root block with one byte changed, cut off, or with one byte more. */
 function damaged (seed: number): Case {
   const it = generate(seed)
   const random = new Random(seed * 7 + 1)
   const bytes = it.blocks.get(it.root.toString()) as Uint8Array
   const at = random.below(bytes.length)
   const way = random.below(3)
-  const changed = way === 0
-    ? bytes.with(at, random.below(256))
-    : way === 1 ? bytes.slice(0, at) : Uint8Array.from([...bytes.slice(0, at), bytes[random.below(bytes.length)], ...bytes.slice(at)])
+  const other = way === 1 ? [] : [way === 0 ? random.below(256) : bytes[random.below(bytes.length)] ?? 0]
+  const changed = Uint8Array.from([...bytes.slice(0, at), ...other, ...(way === 1 ? [] : bytes.slice(way === 0 ? at + 1 : at))])
   it.blocks.set(it.root.toString(), changed)
   return { ...it, selector: '{"R":{"l":{"none":{}},":>":{"a":{">":{"@":{}}}}}}' }
 }

@@ -38,9 +38,9 @@ export const constructors: [
 
 // Methods, for the same reason.
 type Methods<Fixed, Ours> = {
-  [Name in keyof Fixed]: Name extends keyof Ours
-    ? Fixed[Name] extends (...args: infer FixedArgs) => unknown
-      ? Ours[Name] extends (...args: infer OurArgs) => unknown ? Taken<FixedArgs, OurArgs> : never
+  [Name in keyof Fixed]-?: Name extends keyof Ours
+    ? NonNullable<Fixed[Name]> extends (...args: infer FixedArgs) => unknown
+      ? NonNullable<Ours[Name]> extends (...args: infer OurArgs) => unknown ? Taken<FixedArgs, OurArgs> : never
       : true
     : never
 }

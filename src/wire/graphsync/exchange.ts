@@ -1,0 +1,126 @@
+import type { Libp2p, PeerId } from '@libp2p/interface'
+import type { CID } from 'multiformats/cid'
+import { InvalidOptionError, TransferFailedError } from '../../shared/errors.ts'
+import type {
+  GraphExchange, GraphsyncBlock, GraphsyncInit, GraphsyncRequest, RequestOptions, RequestValidator
+} from '../../shared/types/graphsync.ts'
+import type { SelectorNode } from '../../shared/types/selector.ts'
+import type { LinkSystem } from '../../shared/types/store.ts'
+import { MAX_REQUESTS } from './constants.ts'
+import { keyOf } from './keys.ts'
+import { Network } from './network.ts'
+import type { Peer } from './peer.ts'
+import { OutgoingRequest } from './request.ts'
+import { Response } from './response.ts'
+import { Slots } from './slots.ts'
+
+export interface GraphsyncComponents {
+  libp2p: Libp2p
+
+  /** For requests and responses that name no other. */
+  linkSystem?: LinkSystem
+}
+
+/**
+ * Makes the graphsync exchange of a node; start() registers it. One node has one: libp2p takes one handler for a protocol.
+ *
+ * Speaks with go-graphsync v0.14.7 and everything else that has /ipfs/graphsync/2.0.0.
+ *
+ * @throws {InvalidOptionError}
+ */
+export function createGraphsync (components: GraphsyncComponents, init: GraphsyncInit = {}): GraphExchange {
+  return new Exchange(components, init)
+}
+
+/** For tests: times that nobody wants to wait for. */
+export interface ExchangeInit extends GraphsyncInit {
+  writeTimeout?: number
+}
+
+export class Exchange implements GraphExchange {
+  private readonly linkSystem: LinkSystem | undefined
+  private readonly network: Network
+  private readonly validators = new Set<RequestValidator>()
+  private readonly inbound: Slots
+  private readonly outbound: Slots
+
+  constructor ({ libp2p, linkSystem }: GraphsyncComponents, init: ExchangeInit = {}) {
+    this.linkSystem = linkSystem
+    this.inbound = new Slots(checked('maxInboundRequests', init.maxInboundRequests))
+    this.outbound = new Slots(checked('maxOutboundRequests', init.maxOutboundRequests))
+    this.network = new Network({ libp2p, slots: this.inbound, writeTimeout: init.writeTimeout, onRequests: this.onRequests })
+  }
+
+  async start (): Promise<void> {
+    await this.network.start()
+  }
+
+  async stop (): Promise<void> {
+    await this.network.stop(new TransferFailedError('the graphsync exchange was stopped'))
+  }
+
+  async [Symbol.asyncDispose] (): Promise<void> {
+    await this.stop()
+  }
+
+  addValidator (validator: RequestValidator): () => void {
+    const own: RequestValidator = (peer, request) => validator(peer, request) // so that one may be added twice
+    this.validators.add(own)
+    return () => { this.validators.delete(own) }
+  }
+
+  async * request (
+    peerId: PeerId, root: CID, selector: SelectorNode, options: RequestOptions = {}
+  ): AsyncGenerator<GraphsyncBlock, void, undefined> {
+    const { signal, linkSystem = this.linkSystem } = options
+    signal?.throwIfAborted()
+    if (linkSystem == null) { throw new InvalidOptionError('linkSystem', 'must be given, here or to the exchange') }
+    const slot = this.outbound.acquire(peerId.toString())
+    if (slot != null) { await this.untilFree(slot, signal) }
+    try {
+      if (!this.network.isStarted) { throw new TransferFailedError('the graphsync exchange is not started') }
+      yield * new OutgoingRequest(this.network.peer(peerId), root, selector, linkSystem, options).run()
+    } finally {
+      this.outbound.release()
+    }
+  }
+
+  private async untilFree (slot: Promise<void>, signal?: AbortSignal): Promise<void> {
+    const { promise, reject } = Promise.withResolvers<never>()
+    const abort = (): void => { reject(signal?.reason) }
+    signal?.addEventListener('abort', abort)
+    try {
+      await Promise.race([slot, promise])
+    } catch (error) {
+      void slot.then(() => { this.outbound.release() })
+      throw error
+    } finally {
+      signal?.removeEventListener('abort', abort)
+    }
+  }
+
+  private readonly onRequests = (peer: Peer, requests: GraphsyncRequest[], bytes: number): void => {
+    for (const request of requests) {
+      const response = peer.responses.get(keyOf(request.id))
+      if (request.type === 'cancel') {
+        response?.end({ error: new TransferFailedError('the request was cancelled by the peer') })
+      } else if (request.type === 'update') {
+        response?.update(request)
+      } else if (response == null) {
+        this.respond(peer, request, bytes / requests.length)
+      }
+    }
+  }
+
+  private respond (peer: Peer, request: GraphsyncRequest, bytes: number): void {
+    const { inbound: slots, validators, linkSystem } = this
+    const response = new Response(peer, request, { slots, validators, linkSystem, bytes })
+    peer.responses.set(keyOf(request.id), response)
+    peer.enqueue(response)
+  }
+}
+
+function checked (field: string, value: number = MAX_REQUESTS): number {
+  if (!Number.isSafeInteger(value) || value < 1) { throw new InvalidOptionError(field, 'must be an integer above 0') }
+  return value
+}

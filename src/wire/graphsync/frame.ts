@@ -1,0 +1,159 @@
+import * as dagCbor from '@ipld/dag-cbor'
+import { BYTES, CborWriter, LIST, MAP } from './cbor.ts'
+import { GraphsyncStatus, MAX_FRAME, MAX_MESSAGE_BLOCKS } from './constants.ts'
+import { prefixOfKey } from './keys.ts'
+import type { Key } from './keys.ts'
+import { size, writeEnvelope, writeExtensions, writeId } from './message.ts'
+
+/** Bigger blocks go out as they are, smaller ones are copied into one piece with what is around them. */
+const COPY_BELOW = 8 * 1024
+
+/** More than what a message has around a block that is alone in it, extensions excepted. */
+const OVERHEAD = 1024
+
+/** A message as the parts of one frame. */
+export interface Frame {
+  parts: Uint8Array[]
+  bytes: number
+
+  /** Called when the frame was handed to the stream, or could not be. */
+  done: Array<(error?: Error) => void>
+}
+
+interface ResponsePart {
+  status: number
+  extensions?: Record<string, any>
+  metadata: CborWriter
+  links: number
+}
+
+/** The length prefix of a frame. */
+function lengthPrefix (length: number): Uint8Array {
+  const bytes: number[] = []
+  let rest = length
+  for (; rest >= 0x80; rest >>>= 7) { bytes.push((rest & 0x7f) | 0x80) }
+  return Uint8Array.from([...bytes, rest])
+}
+
+/** Puts the length before the parts of a message. */
+export function toFrame (parts: Uint8Array[], done: Frame['done'] = []): Frame {
+  const length = parts.reduce((sum, part) => sum + part.length, 0)
+  const prefix = lengthPrefix(length)
+  return { parts: [prefix, ...parts], bytes: length + prefix.length, done }
+}
+
+/** Whether a block can be sent at all. Go sends a frame over the limit all the same, and the other side resets the stream. */
+export function fitsFrame (data: Uint8Array, extensions?: Record<string, any>): boolean {
+  const around = size(extensions) === 0 ? 0 : dagCbor.encode(extensions).length
+  return data.length + around + OVERHEAD <= MAX_FRAME
+}
+
+/** Builds the message that goes to one peer next: metadata of several responses, and blocks that they share. */
+export class FrameBuilder {
+  private readonly blocks = new CborWriter(1024)
+  private parts: Uint8Array[] = []
+  private partBytes = 0
+  private blockBytes = 0
+  private blockCount = 0
+  private metadataBytes = 0
+  private responses = new Map<Uint8Array, ResponsePart>()
+  private done: Frame['done'] = []
+
+  get empty (): boolean {
+    return this.responses.size === 0
+  }
+
+  /** What the message has by now, about. */
+  get bytes (): number {
+    return this.partBytes + this.blocks.length + this.metadataBytes
+  }
+
+  /** Whether a block of this size belongs into another message. */
+  isFullFor (length: number): boolean {
+    return this.blockCount > 0 ? this.blockBytes + length > MAX_MESSAGE_BLOCKS : length > MAX_MESSAGE_BLOCKS && !this.empty
+  }
+
+  addLink (requestId: Uint8Array, key: Key, action: string, data?: Uint8Array): void {
+    const part = this.response(requestId)
+    const { metadata } = part
+    const before = metadata.length
+    metadata.head(LIST, 2)
+    metadata.link(key)
+    metadata.name(action)
+    part.links++
+    this.metadataBytes += metadata.length - before
+    if (data != null) { this.addBlock(key, data) }
+  }
+
+  addExtensions (requestId: Uint8Array, extensions: Record<string, any>): void {
+    const part = this.response(requestId)
+    part.extensions = { ...part.extensions, ...extensions }
+  }
+
+  finish (requestId: Uint8Array, status: number, done: (error?: Error) => void): void {
+    this.response(requestId).status = status
+    this.done.push(done)
+  }
+
+  build (): Frame {
+    const out = new CborWriter(1024)
+    writeEnvelope(out, this.blockCount > 0 ? 2 : 1)
+    let blocks: Uint8Array[] = []
+    if (this.blockCount > 0) {
+      out.name('blk')
+      out.head(LIST, this.blockCount)
+      blocks = [...this.parts, this.blocks.take()]
+    }
+    const start = out.take()
+    out.name('rsp')
+    out.head(LIST, this.responses.size)
+    for (const [requestId, part] of this.responses) { writeResponse(out, requestId, part) }
+    const frame = toFrame([start, ...blocks, out.take()], this.done)
+    this.parts = []
+    this.partBytes = this.blockBytes = this.blockCount = this.metadataBytes = 0
+    this.responses = new Map()
+    this.done = []
+    return frame
+  }
+
+  private response (requestId: Uint8Array): ResponsePart {
+    let part = this.responses.get(requestId)
+    if (part == null) {
+      part = { status: GraphsyncStatus.partial, metadata: new CborWriter(1024), links: 0 }
+      this.responses.set(requestId, part)
+      this.metadataBytes += 32
+    }
+    return part
+  }
+
+  private addBlock (key: Key, data: Uint8Array): void {
+    const { blocks } = this
+    const prefix = prefixOfKey(key)
+    blocks.head(LIST, 2)
+    blocks.head(BYTES, prefix.length)
+    blocks.latin1(prefix)
+    blocks.head(BYTES, data.length)
+    if (data.length < COPY_BELOW) {
+      blocks.raw(data)
+    } else {
+      const before = blocks.take()
+      this.parts.push(before, data)
+      this.partBytes += before.length + data.length
+    }
+    this.blockBytes += data.length
+    this.blockCount++
+  }
+}
+
+function writeResponse (out: CborWriter, requestId: Uint8Array, { status, extensions, metadata, links }: ResponsePart): void {
+  out.head(MAP, 2 + (size(extensions) > 0 ? 1 : 0) + (links > 0 ? 1 : 0))
+  writeExtensions(out, extensions)
+  if (links > 0) {
+    out.name('meta')
+    out.head(LIST, links)
+    out.raw(metadata.take())
+  }
+  out.name('stat')
+  out.int(status)
+  writeId(out, 'reqid', requestId)
+}

@@ -1,0 +1,59 @@
+import type { Key } from './keys.ts'
+import type { ParsedResponse } from './parse.ts'
+
+export interface Item {
+  key: Key
+
+  /** p, d, m or s. */
+  action: string
+  block?: Uint8Array
+}
+
+/** What a responder said of the links of its walk and nobody has walked yet. */
+export class ItemQueue {
+  private items: Item[] = []
+  private head = 0
+  bytes = 0
+
+  get length (): number {
+    return this.items.length - this.head
+  }
+
+  /** The block goes with the first item that has its link; as in Go, the others load it from the store. */
+  push ({ links = [], actions = [] }: ParsedResponse, blocks: Map<Key, Uint8Array>): void {
+    const given = new Set<Key>()
+    for (let i = 0; i < links.length; i++) {
+      const key = links[i]
+      const item: Item = { key, action: actions[i] }
+      if (item.action === 'p') {
+        const block = blocks.get(key)
+        if (block != null && !given.has(key)) {
+          given.add(key)
+          item.block = block
+          this.bytes += block.length
+        }
+      }
+      this.items.push(item)
+    }
+  }
+
+  shift (): Item | undefined {
+    const { items } = this
+    if (this.head === items.length) { return undefined }
+    const item = items[this.head]
+    items[this.head++] = undefined as any
+    this.bytes -= item.block?.length ?? 0
+    if (this.head === items.length) {
+      items.length = this.head = 0
+    } else if (this.head > 4096) {
+      items.splice(0, this.head)
+      this.head = 0
+    }
+    return item
+  }
+
+  clear (): void {
+    this.items = []
+    this.head = this.bytes = 0
+  }
+}

@@ -1,0 +1,175 @@
+import type { Connection, Libp2p, PeerId, Stream } from '@libp2p/interface'
+import { InvalidMessageError, TransferFailedError } from '../../shared/errors.ts'
+import type { LinkSystem } from '../../shared/types/store.ts'
+import { closeWrite, StreamReader } from '../streams.ts'
+import { GRAPHSYNC_PROTOCOL, GraphsyncStatus, MAX_FRAME, MAX_INBOUND_STREAMS } from './constants.ts'
+import { keyOfBlock } from './hash.ts'
+import type { Key } from './keys.ts'
+import { parseMessage } from './parse.ts'
+import type { ParsedBlock, ParsedMessage } from './parse.ts'
+import { Peer } from './peer.ts'
+import type { Total } from './peer.ts'
+import type { OutgoingRequest } from './request.ts'
+import type { Slots } from './slots.ts'
+
+const CLOSE_TIMEOUT = 5_000
+
+export interface NetworkInit {
+  libp2p: Libp2p
+  writeTimeout?: number
+
+  /** Of requests that are served at once. */
+  slots: Slots
+
+  /** Requests, cancels and updates of a peer; `bytes` is the size of their message. */
+  onRequests: (peer: Peer, requests: ParsedMessage['requests'], bytes: number) => void
+}
+
+/** The peers that there is something with, and the streams that they open to us. */
+export class Network {
+  private readonly init: NetworkInit
+  private readonly peers = new Map<string, Peer>()
+  private readonly total: Total = { bytes: 0, peers: new Set() }
+  private readonly streams = new Set<Stream>()
+  private started = false
+
+  constructor (init: NetworkInit) {
+    this.init = init
+  }
+
+  get isStarted (): boolean {
+    return this.started
+  }
+
+  async start (): Promise<void> {
+    if (this.started) { return }
+    this.started = true
+    const { libp2p } = this.init
+    try {
+      await libp2p.handle(GRAPHSYNC_PROTOCOL, this.onStream, { maxInboundStreams: MAX_INBOUND_STREAMS })
+    } catch (error) {
+      this.started = false
+      throw error
+    }
+    libp2p.addEventListener('peer:disconnect', this.onDisconnect)
+  }
+
+  async stop (error: Error): Promise<void> {
+    if (!this.started) { return }
+    this.started = false
+    const { libp2p } = this.init
+    libp2p.removeEventListener('peer:disconnect', this.onDisconnect)
+    await libp2p.unhandle(GRAPHSYNC_PROTOCOL)
+    for (const stream of this.streams) { stream.abort(error) }
+    for (const peer of [...this.peers.values()]) { peer.close(error) }
+    this.peers.clear()
+  }
+
+  peer (id: PeerId): Peer {
+    const key = id.toString()
+    let peer = this.peers.get(key)
+    if (peer == null) {
+      const { libp2p, writeTimeout, slots } = this.init
+      peer = new Peer(id, {
+        libp2p,
+        writeTimeout,
+        slots,
+        total: this.total,
+        onUnused: unused => {
+          if (this.peers.get(unused.key) === unused) { this.peers.delete(unused.key) }
+        }
+      })
+      this.peers.set(key, peer)
+    }
+    return peer
+  }
+
+  private readonly onDisconnect = ({ detail }: CustomEvent<PeerId>): void => {
+    this.peers.get(detail.toString())?.lost(new TransferFailedError(`${detail} disconnected`))
+  }
+
+  private readonly onStream = async (stream: Stream, { remotePeer }: Connection): Promise<void> => {
+    const peer = this.peer(remotePeer)
+    const reader = new StreamReader(stream, { budget: peer.inbound })
+    peer.streams++
+    this.streams.add(stream)
+    try {
+      for (;;) {
+        const next = reader.frame(MAX_FRAME)
+        const frame = next instanceof Promise ? await next : next
+        if (frame == null) { break }
+        const received = this.receive(peer, frame)
+        if (received != null) { await received }
+        if (peer.blocked) { await this.untilUnblocked(peer, stream) }
+      }
+      void closeWrite(stream, CLOSE_TIMEOUT)
+    } catch (error: any) {
+      stream.abort(error)
+      if (this.started) { peer.lost(error) }
+    } finally {
+      reader.release()
+      this.streams.delete(stream)
+      peer.streams--
+      peer.checkUse()
+    }
+  }
+
+  /** A stream that is not read fills up: that is what holds the peer back. */
+  private async untilUnblocked (peer: Peer, stream: Stream): Promise<void> {
+    const onClose = (): void => { peer.changed() }
+    stream.addEventListener('close', onClose)
+    try {
+      while (peer.blocked && this.started && stream.status !== 'reset' && stream.status !== 'aborted') { await peer.change() }
+    } finally {
+      stream.removeEventListener('close', onClose)
+    }
+  }
+
+  /** A promise only when a hasher gives one. Throws InvalidMessageError. */
+  private receive (peer: Peer, frame: Uint8Array): void | Promise<void> {
+    const message = parseMessage(frame)
+    if (message.requests.length > 0) { this.init.onRequests(peer, message.requests, frame.length) }
+    for (const { id, status } of message.responses) {
+      if (status >= GraphsyncStatus.completedFull) { peer.unsettled.delete(id) }
+    }
+    const requests = message.responses.map(({ id }) => peer.requests.get(id)).filter(request => request != null)
+    if (requests.length === 0) { return } // late, or never asked for: nothing is hashed
+    const blocks = hashAll(message.blocks, requests)
+    return blocks instanceof Promise ? blocks.then(hashed => { deliver(peer, message, hashed) }) : deliver(peer, message, blocks)
+  }
+}
+
+function deliver (peer: Peer, { responses }: ParsedMessage, blocks: Map<Key, Uint8Array>): void {
+  for (const response of responses) { peer.requests.get(response.id)?.receive(response, blocks) }
+  let hungry = false
+  for (const request of peer.requests.values()) { hungry ||= request.hungry }
+  if (!hungry) { return }
+  for (const request of peer.requests.values()) { request.relieve() }
+}
+
+/** The blocks of a message by the keys of their CIDs. An unknown hash makes the message undecodable, as in Go. */
+function hashAll (blocks: ParsedBlock[], requests: OutgoingRequest[]): Map<Key, Uint8Array> | Promise<Map<Key, Uint8Array>> {
+  const hashed = new Map<Key, Uint8Array>()
+  const later: Array<Promise<void>> = []
+  for (const { parsed, data } of blocks) {
+    const key = hashWith(requests, hash => keyOfBlock(hash, parsed, data))
+    if (key instanceof Promise) {
+      later.push(key.then(made => { if (made != null) { hashed.set(made, data) } }))
+    } else if (key != null) {
+      hashed.set(key, data)
+    }
+  }
+  return later.length === 0 ? hashed : Promise.all(later).then(() => hashed)
+}
+
+function hashWith<T> (requests: OutgoingRequest[], hash: (linkSystem: LinkSystem) => T): T {
+  let failure: unknown
+  for (const { linkSystem } of requests) {
+    try {
+      return hash(linkSystem)
+    } catch (error) {
+      failure = error
+    }
+  }
+  throw new InvalidMessageError('the hash of a block is not known', { cause: failure })
+}

@@ -1,0 +1,225 @@
+import type { Libp2p, PeerId, Stream } from '@libp2p/interface'
+import { TimeoutError, TransferFailedError } from '../../shared/errors.ts'
+import { closeWrite, send } from '../streams.ts'
+import { GRAPHSYNC_PROTOCOL, OPEN_TIMEOUT, RETRY_DELAY, SEND_TRIES, WRITE_TIMEOUT } from './constants.ts'
+import type { Frame } from './frame.ts'
+
+/** Frames that wait are written together up to this. */
+const BATCH_BYTES = 64 * 1024
+
+/** Smaller parts are put together: a write of its own costs a record of the encryption. */
+const COPY_BELOW = 8 * 1024
+const CLOSE_TIMEOUT = 5_000
+
+export interface OutboxInit {
+  libp2p: Pick<Libp2p, 'dialProtocol'>
+  peer: PeerId
+  writeTimeout?: number
+
+  /** Bytes have gone out, or were dropped; negative. Also called with what is added. */
+  onBytes: (bytes: number) => void
+
+  /** All that waited is sent. */
+  onDrained: () => void
+
+  /** Nothing is being sent, or the stream is gone. */
+  onIdle: () => void
+
+  /** What waited could not be sent, and was dropped. */
+  onFailed: (error: Error) => void
+}
+
+/** What goes to one peer: one stream, opened with the first frame and kept open; opened again, a few times, when it fails. */
+export class Outbox {
+  private readonly init: OutboxInit
+  private readonly queue: Frame[] = []
+  private readonly closed = new AbortController()
+  private stream: Stream | undefined
+  private pumping = false
+  bytes = 0
+
+  constructor (init: OutboxInit) {
+    this.init = init
+  }
+
+  get idle (): boolean {
+    return !this.pumping
+  }
+
+  get connected (): boolean {
+    return this.stream != null
+  }
+
+  push (frame: Frame): void {
+    if (this.closed.signal.aborted) {
+      end([frame], this.closed.signal.reason)
+      return
+    }
+    this.queue.push(frame)
+    this.account(frame.bytes)
+    if (!this.pumping) { void this.pump() }
+  }
+
+  /** Drops what waits. */
+  close (error: Error): void {
+    this.closed.abort(error)
+    this.drop(error)
+    const { stream } = this
+    this.stream = undefined
+    if (stream != null) { void closeWrite(stream, CLOSE_TIMEOUT) }
+  }
+
+  /** Up to the first await of a slow peer this runs at once, within push(). */
+  private async pump (): Promise<void> {
+    this.pumping = true
+    try {
+      while (this.queue.length > 0) {
+        const batch = this.takeBatch()
+        try {
+          const sent = this.write(batch)
+          if (sent != null) { await sent }
+        } finally {
+          this.account(-batch.reduce((sum, { bytes }) => sum + bytes, 0))
+        }
+        if (this.queue.length === 0) { this.init.onDrained() }
+      }
+    } catch (error: any) {
+      this.drop(error)
+      if (!this.closed.signal.aborted) { this.init.onFailed(error) }
+    } finally {
+      this.pumping = false
+      this.init.onIdle()
+    }
+  }
+
+  private takeBatch (): Frame[] {
+    let bytes = 0
+    let count = 0
+    while (count < this.queue.length && (count === 0 || bytes + this.queue[count].bytes <= BATCH_BYTES)) {
+      bytes += this.queue[count++].bytes
+    }
+    return this.queue.splice(0, count)
+  }
+
+  private write (batch: Frame[]): void | Promise<void> {
+    const { stream } = this
+    if (stream?.writeStatus !== 'writable') { return this.writeSlowly(batch) }
+    let sent: void | Promise<void>
+    try {
+      sent = send(stream, joined(batch), this.limits())
+    } catch (error) {
+      return this.writeSlowly(batch, error)
+    }
+    if (sent == null) {
+      end(batch)
+      return
+    }
+    return sent.then(() => { end(batch) }, async error => { await this.writeSlowly(batch, error) })
+  }
+
+  /** Opens streams until one takes the batch. Throws TransferFailedError. */
+  private async writeSlowly (batch: Frame[], cause?: unknown): Promise<void> {
+    const { signal } = this.closed
+    // a peer that takes nothing gets no second stream to take nothing from
+    for (let tries = cause == null ? 0 : 1; tries < SEND_TRIES && !(cause instanceof TimeoutError); tries++) {
+      if (tries > 0) { await delay(RETRY_DELAY, signal) }
+      this.stream?.abort(new TransferFailedError('a write to the stream failed', { cause }))
+      this.stream = undefined
+      try {
+        signal.throwIfAborted()
+        const stream = this.stream = await this.open()
+        await send(stream, joined(batch), this.limits())
+        end(batch)
+        return
+      } catch (error) {
+        cause = error
+      }
+    }
+    this.stream?.abort(new TransferFailedError('a write to the stream failed', { cause }))
+    this.stream = undefined
+    const error = signal.aborted ? signal.reason : new TransferFailedError(`cannot send to ${this.init.peer}`, { cause })
+    end(batch, error)
+    throw error
+  }
+
+  private async open (): Promise<Stream> {
+    const { libp2p, peer } = this.init
+    const signal = AbortSignal.any([this.closed.signal, AbortSignal.timeout(OPEN_TIMEOUT)])
+    const stream = await libp2p.dialProtocol(peer, GRAPHSYNC_PROTOCOL, { signal })
+    if (this.closed.signal.aborted) {
+      stream.abort(this.closed.signal.reason)
+      throw this.closed.signal.reason
+    }
+    stream.addEventListener('close', () => {
+      if (this.stream === stream) { this.stream = undefined }
+      this.init.onIdle()
+    })
+    return stream
+  }
+
+  private limits (): { timeout: number, signal: AbortSignal } {
+    return { timeout: this.init.writeTimeout ?? WRITE_TIMEOUT, signal: this.closed.signal }
+  }
+
+  private account (bytes: number): void {
+    this.bytes += bytes
+    this.init.onBytes(bytes)
+  }
+
+  private drop (error: Error): void {
+    const dropped = this.queue.splice(0)
+    this.account(-dropped.reduce((sum, { bytes }) => sum + bytes, 0))
+    end(dropped, error)
+  }
+}
+
+function end (frames: Frame[], error?: Error): void {
+  for (const { done } of frames) {
+    for (const callback of done) { callback(error) }
+  }
+}
+
+/** The parts of all frames, the small ones put together. */
+function joined (frames: Frame[]): Uint8Array[] {
+  const parts: Uint8Array[] = []
+  let small: Uint8Array[] = []
+  let bytes = 0
+  const flush = (): void => {
+    if (small.length === 1) { parts.push(small[0]) }
+    if (small.length > 1) {
+      const whole = new Uint8Array(bytes)
+      bytes = 0
+      for (const part of small) {
+        whole.set(part, bytes)
+        bytes += part.length
+      }
+      parts.push(whole)
+    }
+    small = []
+    bytes = 0
+  }
+  for (const frame of frames) {
+    for (const part of frame.parts) {
+      if (part.length >= COPY_BELOW) {
+        flush()
+        parts.push(part)
+      } else if (part.length > 0) {
+        small.push(part)
+        bytes += part.length
+      }
+    }
+  }
+  flush()
+  return parts
+}
+
+async function delay (ms: number, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) { return }
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const wake = (): void => { resolve() }
+  const timer = setTimeout(wake, ms)
+  signal.addEventListener('abort', wake)
+  await promise
+  clearTimeout(timer)
+  signal.removeEventListener('abort', wake)
+}

@@ -1,0 +1,222 @@
+import type { PeerId } from '@libp2p/interface'
+import type { ByteBudget } from '../streams.ts'
+import { MAX_PEER_BYTES, MAX_PEER_INBOUND, MAX_TOTAL_BYTES, MAX_WAITING_BYTES, MAX_WAITING_REQUESTS, MIN_PEER_BYTES } from './constants.ts'
+import { Dedup } from './dedup.ts'
+import { FrameBuilder } from './frame.ts'
+import { Outbox } from './outbox.ts'
+import type { OutboxInit } from './outbox.ts'
+import type { OutgoingRequest } from './request.ts'
+import type { Response } from './response.ts'
+import type { Slots } from './slots.ts'
+
+/** Frames of responses begin small, so that the first blocks are there soon, and grow: fewer, bigger writes. */
+const FIRST_FRAME = 16 * 1024
+const BIGGEST_FRAME = 128 * 1024
+
+/** Bytes that wait for all peers together. */
+export interface Total {
+  bytes: number
+  readonly peers: Set<Peer>
+}
+
+export interface PeerInit extends Pick<OutboxInit, 'libp2p' | 'writeTimeout'> {
+  total: Total
+
+  /** Of requests that are served at once, those of all peers. */
+  slots: Slots
+
+  /** Nothing keeps it any more. */
+  onUnused: (peer: Peer) => void
+}
+
+/** What is known of one remote peer while there is something to know. */
+export class Peer {
+  readonly id: PeerId
+  readonly key: string
+  readonly outbox: Outbox
+  readonly builder = new FrameBuilder()
+  readonly dedup = new Dedup()
+  readonly inbound: ByteBudget = { used: 0, limit: MAX_PEER_INBOUND }
+
+  /** Own requests to the peer, by id. */
+  readonly requests = new Map<string, OutgoingRequest>()
+
+  /** Own requests that ended before the peer said so; a few of them. It may still hold back what it sent for those. */
+  readonly unsettled = new Set<string>()
+
+  /** Requests of the peer, by id. */
+  readonly responses = new Map<string, Response>()
+
+  streams = 0
+
+  /** Who keeps it though nothing else does. */
+  held = 0
+
+  /** Requests of the peer that were not begun yet. */
+  private readonly waiting: Response[] = []
+  private waitingBytes = 0
+  private beginning = false
+
+  private readonly init: PeerInit
+  private frameSize = FIRST_FRAME
+  private flushTimer: ReturnType<typeof setTimeout> | undefined
+  private roomWaiters: Array<() => void> = []
+  private changeWaiters: Array<() => void> = []
+
+  constructor (id: PeerId, init: PeerInit) {
+    this.id = id
+    this.key = id.toString()
+    this.init = init
+    const { libp2p, writeTimeout, total } = init
+    total.peers.add(this)
+    this.outbox = new Outbox({
+      libp2p,
+      writeTimeout,
+      peer: id,
+      onBytes: bytes => { this.onBytes(bytes) },
+      onDrained: () => { this.flush() },
+      onIdle: () => { this.checkUse() },
+      onFailed: error => { this.fail(error) }
+    })
+  }
+
+  /** Something that was sent may be lost, or nothing can be sent: requests are told, responses end. */
+  fail (error: Error): void {
+    for (const response of this.responses.values()) { response.end({ error }) }
+    for (const request of this.requests.values()) { request.networkError(error) }
+    this.checkUse()
+  }
+
+  /** What the peer sent may be lost. */
+  lost (error: Error): void {
+    for (const request of this.requests.values()) { request.networkError(error) }
+  }
+
+  close (error: Error): void {
+    clearTimeout(this.flushTimer)
+    for (const response of this.responses.values()) { response.end({ error }) }
+    for (const request of this.requests.values()) {
+      request.cancel()
+      request.fail(error)
+    }
+    this.outbox.close(error)
+    this.checkUse()
+  }
+
+  // ---- requests of the peer
+
+  /** Serves the response when there is room and a slot for it, after those before it. */
+  enqueue (response: Response): void {
+    this.waiting.push(response)
+    this.waitingBytes += response.bytes
+    if (!this.beginning) { void this.begin() }
+  }
+
+  private async begin (): Promise<void> {
+    const { slots } = this.init
+    this.beginning = true
+    while (this.waiting.length > 0) {
+      while (!this.hasRoom) { await this.room() }
+      const slot = slots.acquire(this.key)
+      if (slot != null) { await slot }
+      const response = this.waiting.shift() as Response
+      this.waitingBytes -= response.bytes
+      this.changed()
+      if (response.isOver) { slots.release() } else { void response.serve() }
+    }
+    this.beginning = false
+  }
+
+  // ---- what goes out
+
+  /** Sends the message that is being built when it is big enough. */
+  flushWhenFull (): void {
+    if (this.builder.bytes < this.frameSize) { return }
+    this.frameSize = Math.min(2 * this.frameSize, BIGGEST_FRAME)
+    this.flush()
+  }
+
+  /** Sends the message that is being built, if there is one. */
+  flush (): void {
+    clearTimeout(this.flushTimer)
+    this.flushTimer = undefined
+    if (!this.builder.empty) { this.outbox.push(this.builder.build()) }
+  }
+
+  /** Sends it soon: a walk waits for its store, and another block may come in a moment. */
+  flushSoon (): void {
+    if (this.flushTimer != null || this.builder.empty || !this.outbox.idle) { return }
+    this.flushTimer = setTimeout(() => { this.flush() }, 0)
+  }
+
+  /** Whether walks for this peer may go on. */
+  get hasRoom (): boolean {
+    const { bytes } = this.outbox
+    return bytes < MIN_PEER_BYTES || (bytes < MAX_PEER_BYTES && this.init.total.bytes < MAX_TOTAL_BYTES)
+  }
+
+  async room (): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.roomWaiters.push(resolve)
+    await promise
+  }
+
+  /** Lets the walks that wait for room look again. */
+  wake (): void {
+    const waiters = this.roomWaiters
+    this.roomWaiters = []
+    for (const resolve of waiters) { resolve() }
+  }
+
+  private onBytes (bytes: number): void {
+    const { total } = this.init
+    const wasFull = total.bytes >= MAX_TOTAL_BYTES
+    total.bytes += bytes
+    if (bytes >= 0) { return }
+    if (wasFull && total.bytes < MAX_TOTAL_BYTES) {
+      for (const peer of total.peers) { peer.wake() }
+    } else if (this.roomWaiters.length > 0 && this.outbox.bytes < MAX_PEER_BYTES / 2) {
+      this.wake()
+    }
+  }
+
+  // ---- what comes in
+
+  /**
+   * Whether to read no more from the peer: a request has enough, and no other waits for anything. (Whoever reads one request may be
+   * waiting for another one of the same peer, so a full one must not stop a hungry one.) Or more requests of it wait than is good.
+   */
+  get blocked (): boolean {
+    if (this.waiting.length > MAX_WAITING_REQUESTS || this.waitingBytes > MAX_WAITING_BYTES) { return true }
+    let full = false
+    for (const request of this.requests.values()) {
+      if (request.hungry) { return false }
+      full ||= request.full
+    }
+    return full
+  }
+
+  async change (): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.changeWaiters.push(resolve)
+    await promise
+  }
+
+  /** Something changed that `blocked` depends on. */
+  changed (): void {
+    if (this.changeWaiters.length === 0) { return }
+    const waiters = this.changeWaiters
+    this.changeWaiters = []
+    for (const resolve of waiters) { resolve() }
+  }
+
+  checkUse (): void {
+    this.changed()
+    if (this.responses.size === 0) { this.frameSize = FIRST_FRAME }
+    const { outbox, builder } = this
+    if (this.streams > 0 || this.held > 0 || this.requests.size > 0 || this.responses.size > 0) { return }
+    if (!outbox.idle || outbox.connected || !builder.empty) { return }
+    this.init.total.peers.delete(this)
+    this.init.onUnused(this)
+  }
+}

@@ -1,0 +1,301 @@
+import type { CID } from 'multiformats/cid'
+import { ContentNotFoundError, StalledError, TransferFailedError } from '../../shared/errors.ts'
+import type { GraphsyncBlock, RequestOptions } from '../../shared/types/graphsync.ts'
+import type { SelectorNode } from '../../shared/types/selector.ts'
+import type { LinkSystem } from '../../shared/types/store.ts'
+import { readBlock } from '../../store/read.ts'
+import { holdsItself } from '../../store/verify.ts'
+import { Traversal } from '../../traversal/traversal.ts'
+import type { PendingLink } from '../../traversal/traversal.ts'
+import { DEDUP_BY_KEY, DO_NOT_SEND_FIRST_BLOCKS } from './constants.ts'
+import { toFrame } from './frame.ts'
+import type { Item } from './incoming.ts'
+import { Inflow } from './inflow.ts'
+import { cidOfKey, keyOf } from './keys.ts'
+import type { Key } from './keys.ts'
+import { encodeGraphsyncMessage } from './message.ts'
+import type { Peer } from './peer.ts'
+import { LocalPrefix } from './prefix.ts'
+
+/** A step that the consumer has not taken yet. The block is read from the store again. */
+interface Ahead {
+  cid: CID
+  local: boolean
+}
+
+/** Steps that may be ahead of a consumer who waits for another request of the same peer. */
+const MAX_AHEAD = 1 << 20
+const MAX_UNSETTLED = 64
+const MISSING = Promise.resolve(undefined)
+
+/** A request to a peer: one walk, over the store first, then over what the responder sends. */
+export class OutgoingRequest extends Inflow {
+  readonly id = crypto.getRandomValues(new Uint8Array(16))
+  readonly key: string
+  readonly linkSystem: LinkSystem
+  private readonly selector: SelectorNode
+  private readonly traversal: Traversal
+  private readonly prefix = new LocalPrefix()
+
+  /** Below this depth the responder does not walk: it lacks a block there. */
+  private unfollowed: number | undefined
+  private missing: Error | undefined
+  private stepping = false
+  private ahead: Ahead[] = []
+  private running: Promise<{ error: unknown } | undefined> | undefined
+  private walked = false
+  private cancelled = false
+
+  constructor (peer: Peer, root: CID, selector: SelectorNode, linkSystem: LinkSystem, options: RequestOptions) {
+    super(peer, root, options)
+    this.traversal = new Traversal(root, selector)
+    this.id[6] = (this.id[6] & 0x0f) | 0x40 // a UUID of version 4, as Go's
+    this.id[8] = (this.id[8] & 0x3f) | 0x80
+    this.key = keyOf(this.id)
+    this.selector = selector
+    this.linkSystem = linkSystem
+  }
+
+  override get full (): boolean {
+    return this.ahead.length > 0 || super.full
+  }
+
+  /** Walks on without the consumer, who may be waiting for another request: the blocks go to the store, and out of memory. */
+  relieve (): void {
+    if (!this.full || this.stepping || this.running != null || this.walked) { return }
+    this.running = this.runAhead()
+  }
+
+  // ---- the walk
+
+  async * run (): AsyncGenerator<GraphsyncBlock, void, undefined> {
+    const { signal } = this.options
+    const abort = (): void => { this.fail(signal?.reason) }
+    signal?.addEventListener('abort', abort)
+    this.peer.held++
+    try {
+      signal?.throwIfAborted()
+      for (;;) {
+        this.checkAborted()
+        const step = this.ahead.length > 0 ? this.again() : this.running == null ? this.step() : this.ranAhead()
+        const block = step instanceof Promise ? await step : step
+        this.checkAborted()
+        if (block != null) { yield block } else if (this.walked) { return }
+      }
+    } finally {
+      this.peer.held--
+      signal?.removeEventListener('abort', abort)
+      this.close()
+    }
+  }
+
+  /** Tells the responder, when it may still be at work. */
+  cancel (): void {
+    if (!this.online || this.status != null || this.cancelled || (this.walked && this.missing == null)) { return }
+    this.cancelled = true
+    this.peer.outbox.push(toFrame([encodeGraphsyncMessage({ requests: [{ id: this.id, type: 'cancel' }], responses: [], blocks: [] })]))
+  }
+
+  private close (): void {
+    this.fail(new TransferFailedError('the request is over'))
+    this.ahead = []
+    this.peer.requests.delete(this.key)
+    if (this.online && this.status == null && this.peer.unsettled.size < MAX_UNSETTLED) { this.peer.unsettled.add(this.key) }
+    this.cancel()
+    this.peer.checkUse()
+  }
+
+  private async again (): Promise<GraphsyncBlock> {
+    const { cid, local } = this.ahead.shift() as Ahead
+    this.peer.changed()
+    return { cid, local, bytes: await readBlock(this.linkSystem.blockstore, cid, this.options) }
+  }
+
+  private async runAhead (): Promise<{ error: unknown } | undefined> {
+    try {
+      while (this.queue.length > 0 && !this.walked) {
+        const step = this.step()
+        const block = step instanceof Promise ? await step : step
+        if (block == null) { break }
+        if (this.ahead.length === MAX_AHEAD) { throw new TransferFailedError('too much of the response is not read') }
+        this.ahead.push({ cid: block.cid, local: block.local })
+      }
+      return undefined
+    } catch (error) {
+      return { error }
+    }
+  }
+
+  /** All that was walked ahead is read. */
+  private async ranAhead (): Promise<undefined> {
+    const failed = await this.running
+    if (this.ahead.length === 0) {
+      this.running = undefined
+      if (failed != null) { throw failed.error }
+    }
+    return undefined
+  }
+
+  /** The next block, or undefined at the end. A promise only when something has to be waited for. */
+  private step (): GraphsyncBlock | undefined | Promise<GraphsyncBlock | undefined> {
+    if (this.walked) { return undefined }
+    const link = this.traversal.next()
+    if (link == null) { return this.finish() }
+    if (!this.online) { return this.localStep(link) }
+    if (!this.prefix.done || this.queue.length === 0 || this.isUnfollowed()) { return this.slowStep(link) }
+    const item = this.take(keyOf(link.bytes))
+    if (item.block == null) { return this.slowStep(link, item) }
+    const { cid } = link
+    const put = this.put(cid, item.block)
+    if (put instanceof Promise) { return this.slowStep(link, item, put) }
+    this.traversal.follow(item.block)
+    return { cid, bytes: item.block, local: false }
+  }
+
+  /** A step before the peer was asked. */
+  private localStep (link: PendingLink): GraphsyncBlock | Promise<GraphsyncBlock | undefined> {
+    const { cid } = link
+    const bytes = this.local(cid)
+    if (bytes == null || bytes instanceof Promise) { return this.slowStep(link, undefined, undefined, bytes ?? MISSING) }
+    this.prefix.add(keyOf(link.bytes), this.traversal.depth)
+    this.traversal.follow(bytes)
+    return { cid, bytes, local: true }
+  }
+
+  private async slowStep (
+    link: PendingLink, item?: Item, put?: Promise<unknown>, read?: Promise<Uint8Array | undefined>
+  ): Promise<GraphsyncBlock | undefined> {
+    this.stepping = true
+    try {
+      let next: PendingLink | undefined = link
+      while (next != null) {
+        const { cid } = next
+        if (put != null) { await this.interruptible(put) }
+        const block = item?.block == null ? await this.load(next, item, read) : { cid, bytes: item.block, local: false }
+        if (block != null) {
+          this.traversal.follow(block.bytes)
+          return block
+        }
+        item = put = read = undefined
+        next = this.traversal.next()
+      }
+      return await this.finish()
+    } finally {
+      this.stepping = false
+    }
+  }
+
+  /** From the responder, or from the store; undefined when the block is missing. */
+  private async load (link: PendingLink, item?: Item, read?: Promise<Uint8Array | undefined>): Promise<GraphsyncBlock | undefined> {
+    const { cid } = link
+    if (read != null) {
+      const bytes = await read
+      if (bytes != null) {
+        this.prefix.add(keyOf(link.bytes), this.traversal.depth)
+        return { cid, bytes, local: true }
+      }
+      this.goOnline()
+    }
+    item ??= await this.remote(keyOf(link.bytes))
+    if (item?.block != null) {
+      const put = this.put(cid, item.block)
+      if (put instanceof Promise) { await this.interruptible(put) }
+      return { cid, bytes: item.block, local: false }
+    }
+    const bytes = await this.local(cid)
+    if (bytes != null) { return { cid, bytes, local: true } }
+    this.missing ??= item?.action === 'p' || item?.action === 'd'
+      ? new TransferFailedError(`the peer says that it has ${cid}, and did not send it`)
+      : new ContentNotFoundError(cid)
+    return undefined
+  }
+
+  /** What the responder says of a link; undefined when it does not walk there. */
+  private async remote (key: Key): Promise<Item | undefined> {
+    while (!this.prefix.done) {
+      if (!await this.hasItem()) { return undefined }
+      const item = this.queue.shift() as Item
+      const { depth } = this.prefix
+      const followed = item.action === 'p' || item.action === 'd'
+      if (!this.prefix.take(item.key, followed)) { throw this.mismatch(item.key) }
+      this.unfollowed = followed ? undefined : depth
+    }
+    if (this.isUnfollowed()) { return undefined }
+    return await this.hasItem() ? this.take(key) : undefined
+  }
+
+  /** The item that the queue begins with, which must be of this link. */
+  private take (key: Key): Item {
+    const item = this.queue.shift() as Item
+    if (!this.full) { this.peer.changed() }
+    if (item.key !== key) { throw this.mismatch(item.key, key) }
+    if (item.action === 'm' || item.action === 's') { this.unfollowed = this.traversal.depth }
+    return item
+  }
+
+  private isUnfollowed (): boolean {
+    if (this.unfollowed == null) { return false }
+    if (this.traversal.depth > this.unfollowed) { return true }
+    this.unfollowed = undefined
+    return false
+  }
+
+  private mismatch (sent: Key, expected?: Key): TransferFailedError {
+    const what = expected == null ? 'the link that was walked before' : cidOfKey(expected)
+    return new TransferFailedError(`the peer's walk came to ${cidOfKey(sent)} in place of ${what}: possibly a malicious responder`)
+  }
+
+  /** The end of the walk. A missing block is told after the last status, which may say more. */
+  private finish (): undefined | Promise<undefined> {
+    if (this.missing == null) {
+      if (this.status != null) { this.checkStatus(this.status) }
+      this.walked = true
+      return undefined
+    }
+    return this.finishMissing(this.missing)
+  }
+
+  private async finishMissing (missing: Error): Promise<undefined> {
+    this.walked = true
+    try {
+      while (await this.hasItem()) { this.queue.clear() }
+    } catch (error) {
+      throw error instanceof StalledError ? missing : error
+    }
+    throw missing
+  }
+
+  private goOnline (): void {
+    const { peer, id, root, selector, prefix } = this
+    this.online = true
+    const given = this.options.extensions
+    const skip = Math.max(prefix.length, Number(given?.[DO_NOT_SEND_FIRST_BLOCKS] ?? 0))
+    const extensions = {
+      // what was sent for another request need not be in our store
+      ...(peer.requests.size + peer.unsettled.size > 0 ? { [DEDUP_BY_KEY]: crypto.randomUUID() } : {}),
+      ...given,
+      ...(skip > 0 ? { [DO_NOT_SEND_FIRST_BLOCKS]: skip } : {})
+    }
+    const message = encodeGraphsyncMessage({ requests: [{ id, type: 'new', root, selector, extensions }], responses: [], blocks: [] })
+    peer.requests.set(this.key, this)
+    peer.outbox.push(toFrame([message]))
+  }
+
+  /** A block of the store; undefined when it has none. A promise only when the store gives one. */
+  private local (cid: CID): Uint8Array | undefined | Promise<Uint8Array | undefined> {
+    try {
+      const read = readBlock(this.linkSystem.blockstore, cid, this.options)
+      return read instanceof Promise ? this.interruptible(read).catch(notFound) : read
+    } catch (error) {
+      return notFound(error)
+    }
+  }
+
+  private put (cid: CID, bytes: Uint8Array): unknown {
+    return holdsItself(cid) ? undefined : this.linkSystem.blockstore.put(cid, bytes, this.options)
+  }
+}
+
+function notFound (error: any): undefined {
+  if (error?.name !== 'NotFoundError') { throw error }
+}

@@ -1,0 +1,216 @@
+import { CID } from 'multiformats/cid'
+import { TransferFailedError } from '../../shared/errors.ts'
+import type { GraphsyncRequest, RequestDecision, RequestValidator, ResponseEnd } from '../../shared/types/graphsync.ts'
+import type { LinkSystem } from '../../shared/types/store.ts'
+import { readBlock } from '../../store/read.ts'
+import { Traversal } from '../../traversal/traversal.ts'
+import type { PendingLink } from '../../traversal/traversal.ts'
+import { DEDUP_BY_KEY, DO_NOT_SEND_CIDS, DO_NOT_SEND_FIRST_BLOCKS, GraphsyncStatus } from './constants.ts'
+import { fitsFrame } from './frame.ts'
+import { keyOf } from './keys.ts'
+import type { Key } from './keys.ts'
+import type { Peer } from './peer.ts'
+import type { Slots } from './slots.ts'
+
+export interface ResponseInit {
+  slots: Slots
+  validators: Set<RequestValidator>
+  linkSystem?: LinkSystem
+
+  /** Share of the message that the request came in. */
+  bytes: number
+}
+
+/** What the extensions of a request say of which blocks to send. */
+interface Limits {
+  firstBlocks: number
+  known?: Set<Key>
+  dedupKey?: string
+}
+
+/** One request of a peer, from its arrival to its last status. */
+export class Response {
+  readonly request: GraphsyncRequest
+  private readonly peer: Peer
+  private readonly id: string
+  private readonly init: ResponseInit
+  private decision: RequestDecision | undefined
+  private stopped: AbortController | undefined
+  private over = false
+  private ended = false
+
+  constructor (peer: Peer, request: GraphsyncRequest, init: ResponseInit) {
+    this.peer = peer
+    this.request = request
+    this.init = init
+    this.id = keyOf(request.id)
+  }
+
+  update (update: GraphsyncRequest): void {
+    try {
+      this.decision?.onUpdate?.(update)
+    } catch {
+      this.finish(GraphsyncStatus.failed)
+    }
+  }
+
+  /** Stops the walk, without a word to the peer. */
+  end (end: ResponseEnd): void {
+    this.over = true
+    this.stopped?.abort()
+    this.peer.responses.delete(this.id)
+    this.peer.wake()
+    this.tell(end)
+  }
+
+  get isOver (): boolean {
+    return this.over
+  }
+
+  get bytes (): number {
+    return this.init.bytes
+  }
+
+  /** Runs in a slot, which it gives back. Does not throw. */
+  async serve (): Promise<void> {
+    try {
+      await this.decide()
+    } catch {
+      this.finish(GraphsyncStatus.failed)
+    } finally {
+      this.init.slots.release()
+    }
+  }
+
+  private async decide (): Promise<void> {
+    const { peer, request } = this
+    let decision: RequestDecision | undefined
+    for (const validate of [...this.init.validators]) {
+      const answer = validate(peer.id, request)
+      decision = answer instanceof Promise ? await answer : answer
+      if (decision != null) { break }
+    }
+    if (this.over) {
+      decision?.onEnd?.({ error: new TransferFailedError('the request was cancelled') })
+      return
+    }
+    const linkSystem = decision?.linkSystem ?? this.init.linkSystem
+    if (decision?.extensions != null) { peer.builder.addExtensions(request.id, decision.extensions) }
+    if (decision == null || !decision.accept || linkSystem == null) {
+      this.finish(decision == null ? GraphsyncStatus.rejected : decision.status ?? GraphsyncStatus.failed)
+      return
+    }
+    this.decision = decision
+    const limits = readLimits(request.extensions)
+    const visited = peer.dedup.join(limits.dedupKey, this)
+    try {
+      const status = await this.walk(linkSystem, limits, visited)
+      if (!this.over) { this.finish(status) }
+    } finally {
+      peer.dedup.leave(limits.dedupKey, this)
+    }
+  }
+
+  /** Gives the last status. Throws when the selector or a block does not decode. */
+  private async walk (linkSystem: LinkSystem, { firstBlocks, known }: Limits, visited: (key: Key) => boolean): Promise<number> {
+    const { peer, request } = this
+    if (request.root == null || request.selector == null) { return GraphsyncStatus.failed }
+    const traversal = new Traversal(request.root, request.selector)
+    const { signal } = this.stopped = new AbortController()
+    let missing = 0
+    for (let position = 1; !this.over; position++) {
+      if (!peer.hasRoom) {
+        await this.waitForRoom()
+        if (this.over) { break }
+      }
+      const link = traversal.next()
+      if (link == null) { return missing === 0 ? GraphsyncStatus.completedFull : GraphsyncStatus.completedPartial }
+      const key = keyOf(link.bytes)
+      const loaded = this.load(linkSystem, link, signal)
+      const bytes = loaded instanceof Promise ? await this.patiently(loaded) : loaded
+      if (this.over) { break }
+      if (bytes == null) {
+        missing++
+        peer.builder.addLink(request.id, key, 'm')
+        if (position === 1) { return GraphsyncStatus.notFound }
+        peer.flushWhenFull()
+        continue
+      }
+      const before = visited(key)
+      this.add(key, bytes, before || position <= firstBlocks || known?.has(key) === true)
+      traversal.follow(bytes)
+    }
+    return GraphsyncStatus.cancelled
+  }
+
+  private add (key: Key, bytes: Uint8Array, known: boolean): void {
+    const { peer, request: { id } } = this
+    if (known) {
+      peer.builder.addLink(id, key, 'p')
+    } else {
+      if (!fitsFrame(bytes)) { throw new TransferFailedError('a block is too large for a frame') }
+      if (peer.builder.isFullFor(bytes.length)) { peer.flush() }
+      peer.builder.addLink(id, key, 'p', bytes)
+    }
+    peer.flushWhenFull()
+  }
+
+  /** A block; undefined when the store does not give it, whatever the reason. */
+  private load (
+    { blockstore }: LinkSystem, link: PendingLink, signal: AbortSignal
+  ): Uint8Array | undefined | Promise<Uint8Array | undefined> {
+    try {
+      const loaded = readBlock(blockstore, link.cid, { signal })
+      return loaded instanceof Promise ? loaded.catch(() => undefined) : loaded
+    } catch {
+      return undefined
+    }
+  }
+
+  private async patiently<T> (loading: Promise<T>): Promise<T> {
+    this.peer.flushSoon()
+    return await loading
+  }
+
+  /** A walk that waits for its peer leaves its slot to others. */
+  private async waitForRoom (): Promise<void> {
+    const { peer, init: { slots } } = this
+    slots.release()
+    while (!peer.hasRoom && !this.over) { await peer.room() }
+    const slot = slots.acquire(peer.key)
+    if (slot != null) { await slot }
+  }
+
+  private finish (status: number): void {
+    if (this.over) { return }
+    this.over = true
+    const { peer, request } = this
+    peer.responses.delete(this.id)
+    peer.builder.finish(request.id, status, error => { this.tell(error == null ? { status } : { status, error }) })
+    peer.flush()
+    peer.checkUse()
+  }
+
+  private tell (end: ResponseEnd): void {
+    if (this.ended) { return }
+    this.ended = true
+    try {
+      this.decision?.onEnd?.(end)
+    } catch {}
+  }
+}
+
+/** Throws for an extension of the wrong type. */
+function readLimits (extensions: Record<string, any> = {}): Limits {
+  const firstBlocks = extensions[DO_NOT_SEND_FIRST_BLOCKS] ?? 0
+  const cids = extensions[DO_NOT_SEND_CIDS]
+  const dedupKey = extensions[DEDUP_BY_KEY]
+  if (!Number.isSafeInteger(firstBlocks) || (dedupKey != null && typeof dedupKey !== 'string')) { throw new TypeError('bad extension') }
+  if (cids == null) { return { firstBlocks, dedupKey } }
+  if (!Array.isArray(cids)) { throw new TypeError('bad extension') }
+  const known = new Set(cids.map(cid => {
+    if (CID.asCID(cid) == null) { throw new TypeError('bad extension') }
+    return keyOf(cid.bytes)
+  }))
+  return { firstBlocks, known, dedupKey }
+}

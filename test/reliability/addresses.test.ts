@@ -1,0 +1,175 @@
+import { describe, it } from 'node:test'
+import { deepEqual, equal, ok, rejects } from 'node:assert/strict'
+import { generateKeyPair } from '@libp2p/crypto/keys'
+import type { PrivateKey } from '@libp2p/interface'
+import { multiaddr, type Multiaddr } from '@multiformats/multiaddr'
+import { createLinkSystem } from '../../src/store/link-system.ts'
+import { chain, FaultyPublisher, TestNet } from '../../src/testing/index.ts'
+import { gate, next } from '../support/hall.ts'
+
+const dead = multiaddr('/ip4/127.0.0.1/tcp/9/http')
+const QUICK = { httpRetry: false as const, httpTimeout: 2_000 }
+
+/** One publisher that can be at several places. */
+async function publisherOf (count: number): Promise<{
+  cids: Awaited<ReturnType<typeof chain>>, at (port?: number): Promise<FaultyPublisher>, privateKey: PrivateKey
+}> {
+  const linkSystem = createLinkSystem()
+  const privateKey = await generateKeyPair('Ed25519')
+  const cids = await chain(linkSystem, count)
+  return { cids, privateKey, at: async port => FaultyPublisher.start({ linkSystem, privateKey }, { root: cids[0], port }) }
+}
+
+const texts = (addrs: Multiaddr[]): string[] => addrs.map(String)
+
+describe("a publisher's addresses", () => {
+  it('one that moves: the announced address takes the place of the old one', async () => {
+    await using net = new TestNet()
+    const { cids, at } = await publisherOf(3)
+    const before = await at()
+    const { subscriber } = await net.subscriber({ ...QUICK, receiver: {} })
+    const events = subscriber.onSyncFinished()
+    await before.setRoot(cids[2])
+    await subscriber.sync(before.info)
+    await before.stop()
+
+    await using after = await at()
+    await subscriber.announce(cids[1], after.info)
+    equal((await next(events)).count, 1)
+    equal((await next(events)).error, undefined)
+    deepEqual(texts(subscriber.httpPeerStore.get(after.id)), texts(after.info.multiaddrs))
+    await subscriber.sync(after.id)
+  })
+
+  it('one that moves without a new head: asking for the head is proof enough', async () => {
+    await using net = new TestNet()
+    const { at } = await publisherOf(1)
+    const before = await at()
+    const { subscriber } = await net.subscriber(QUICK)
+    await subscriber.sync(before.info)
+    await before.stop()
+    await using after = await at()
+    await subscriber.sync(after.info)
+    deepEqual(texts(subscriber.httpPeerStore.get(after.id)), texts(after.info.multiaddrs))
+    await subscriber.sync(after.id)
+  })
+
+  it('a new address that does not work does not push out the old one', async () => {
+    await using net = new TestNet()
+    const { cids, at } = await publisherOf(2)
+    await using publisher = await at()
+    const { subscriber } = await net.subscriber({ ...QUICK, receiver: {} })
+    const events = subscriber.onSyncFinished()
+    await publisher.setRoot(cids[1])
+    await subscriber.sync(publisher.info)
+    await next(events)
+    await subscriber.announce(cids[0], { id: publisher.id, multiaddrs: [dead] })
+    equal((await next(events)).error, undefined)
+    deepEqual(texts(subscriber.httpPeerStore.get(publisher.id)), texts(publisher.info.multiaddrs))
+  })
+
+  it('the first of two is down, then up: it is used again', async t => {
+    await using net = new TestNet()
+    const { at } = await publisherOf(1)
+    const first = await at()
+    const { info, port } = first
+    await first.stop()
+    await using second = await at()
+    const { subscriber } = await net.subscriber(QUICK)
+    const target = { id: info.id, multiaddrs: [...info.multiaddrs, ...second.info.multiaddrs] }
+    await subscriber.sync(target)
+    equal(second.requests.length, 2)
+
+    await using again = await at(port)
+    await subscriber.sync(target)
+    equal(again.requests.length, 0) // what works stays, for a while
+    const now = performance.now.bind(performance)
+    t.mock.method(performance, 'now', () => now() + 61_000)
+    await subscriber.sync(target)
+    equal(again.requests.length, 1)
+    equal(second.requests.length, 3)
+  })
+
+  it('the one that works goes away in the middle of a sync: the other one takes over', async () => {
+    await using net = new TestNet()
+    const { cids, at } = await publisherOf(10)
+    await using first = await at()
+    await using second = await at()
+    const { subscriber } = await net.subscriber(QUICK)
+    first.resetAfter(4)
+    let count = 0
+    const target = { id: first.id, multiaddrs: [...first.info.multiaddrs, ...second.info.multiaddrs] }
+    await subscriber.sync(target, { blockHook: (_peerId, cid) => { ok(cid.equals(cids[count++])) } })
+    equal(count, 10)
+    ok(second.requests.length > 0)
+  })
+
+  it('those that cannot be used are skipped, not the whole set', async () => {
+    await using net = new TestNet()
+    const { cids, at } = await publisherOf(1)
+    await using publisher = await at()
+    const { subscriber } = await net.subscriber(QUICK)
+    const multiaddrs = ['/ip4/127.0.0.1/udp/1/quic-v1', '/dns4/example.net/tcp/443', '/unix/somewhere', '/memory/7'].map(text => multiaddr(text))
+    ok((await subscriber.sync({ id: publisher.id, multiaddrs: [...multiaddrs, ...publisher.info.multiaddrs] }))?.equals(cids[0]))
+    deepEqual(texts(subscriber.httpPeerStore.get(publisher.id)), texts(publisher.info.multiaddrs))
+  })
+
+  it('none that can be used: TransportUnavailableError says what was looked at', async () => {
+    await using net = new TestNet()
+    const { at } = await publisherOf(1)
+    await using publisher = await at()
+    const { subscriber } = await net.subscriber(QUICK)
+    await rejects(subscriber.sync(publisher.id), { name: 'TransportUnavailableError' })
+    await rejects(subscriber.sync({ id: publisher.id, multiaddrs: [multiaddr('/ip4/127.0.0.1/udp/1/quic-v1')] }), error => {
+      const { name, tried } = error as any
+      return name === 'TransportUnavailableError' && tried.join().includes('/ip4/127.0.0.1/udp/1/quic-v1')
+    })
+  })
+
+  it('the path that was found there is remembered between syncs', async () => {
+    await using net = new TestNet()
+    const { cids, at } = await publisherOf(4)
+    await using publisher = await at()
+    publisher.script = ({ path }) => path.startsWith('/ipni/') ? { status: 404 } : undefined // as v0.3.2
+    const { subscriber } = await net.subscriber(QUICK)
+    await publisher.setRoot(cids[1])
+    await subscriber.sync(publisher.info)
+    await publisher.setRoot(cids[0])
+    await subscriber.sync(publisher.info)
+    await subscriber.sync(publisher.id)
+    equal(publisher.requests.filter(({ path }) => path.startsWith('/ipni/')).length, 1)
+  })
+
+  it('they do not expire during a sync', async () => {
+    await using net = new TestNet()
+    const { at } = await publisherOf(5)
+    await using publisher = await at()
+    const slow = gate()
+    const { subscriber } = await net.subscriber({ ...QUICK, addrTTL: 20, blockHook: slow.hook })
+    const sync = subscriber.sync(publisher.info)
+    const first = await slow.arrival()
+    await new Promise(resolve => setTimeout(resolve, 50))
+    slow.openAll()
+    first.open()
+    await sync
+    deepEqual(texts(subscriber.httpPeerStore.get(publisher.id)), texts(publisher.info.multiaddrs))
+    await new Promise(resolve => setTimeout(resolve, 50))
+    deepEqual(subscriber.httpPeerStore.get(publisher.id), [])
+  })
+
+  it('what is passed in stays as it is', async () => {
+    await using net = new TestNet()
+    const { cids, at } = await publisherOf(1)
+    await using publisher = await at()
+    const { subscriber } = await net.subscriber({ ...QUICK, receiver: {} })
+    const events = subscriber.onSyncFinished()
+    const withId = publisher.info.multiaddrs[0].encapsulate(`/p2p/${publisher.id}`)
+    const multiaddrs = [multiaddr('/ip4/127.0.0.1/udp/1/quic-v1'), withId]
+    const given = texts(multiaddrs)
+    await subscriber.sync(multiaddrs)
+    await subscriber.sync({ id: publisher.id, multiaddrs })
+    await subscriber.announce(cids[0], { id: publisher.id, multiaddrs })
+    await next(events)
+    deepEqual(texts(multiaddrs), given)
+  })
+})

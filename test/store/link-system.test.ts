@@ -1,0 +1,153 @@
+import { deepEqual, equal, ok, rejects, throws } from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import * as dagCbor from '@ipld/dag-cbor'
+import { MemoryBlockstore } from 'blockstore-core/memory'
+import { MemoryDatastore } from 'datastore-core/memory'
+import { CID } from 'multiformats/cid'
+import * as raw from 'multiformats/codecs/raw'
+import * as Digest from 'multiformats/hashes/digest'
+import { from } from 'multiformats/hashes/hasher'
+import { identity } from 'multiformats/hashes/identity'
+import { sha256 } from 'multiformats/hashes/sha2'
+import { createLinkSystem } from '../../src/store/link-system.ts'
+import { readBlock } from '../../src/store/read.ts'
+
+const node = { Number: 1, bytes: Uint8Array.of(1, 2), list: [null, 'x'] }
+
+describe('createLinkSystem()', () => {
+  it('stores as dag-json with sha2-256, as advertisements are, and loads plain objects', async () => {
+    const linkSystem = createLinkSystem()
+    const cid = await linkSystem.store({ Number: 1 })
+    equal(cid.toString(), 'baguqeerah5jbm4o22vrstcqv6bqibsilh3bgamxcbiyxgvwaslbeionwniiq')
+    deepEqual(await linkSystem.load(cid), { Number: 1 })
+  })
+
+  it('stores with another codec and hasher', async () => {
+    const linkSystem = createLinkSystem()
+    for (const code of [0x12, 0x13, 0xb220]) {
+      const cid = await linkSystem.store(node, { codec: linkSystem.getCodec(dagCbor.code), hasher: linkSystem.getHasher(code) })
+      equal(cid.multihash.code, code)
+      deepEqual(await linkSystem.load(cid), node)
+      await linkSystem.put(cid, dagCbor.encode(node))
+    }
+  })
+
+  it('makes the blake2b-256 digests that others do', async () => {
+    const { digest } = await createLinkSystem().getHasher(0xb220).digest(new TextEncoder().encode('abc'))
+    equal(Buffer.from(digest).toString('hex'), 'bddd813c634239723171ef3fee98579b94964e3bb1cb3e427262c8c068d52319')
+  })
+
+  it('throws for a codec and a hasher that it does not know, and takes more of them', async () => {
+    const linkSystem = createLinkSystem()
+    throws(() => linkSystem.getCodec(0x99), { name: 'UnknownCodecError', codec: 0x99 })
+    throws(() => linkSystem.getHasher(0x99), { name: 'UnknownHasherError', hasher: 0x99 })
+    const codec = { ...raw, name: 'mine', code: 0x99 } as any
+    const hasher = from({ name: 'slow', code: 0x98, encode: async bytes => (await sha256.digest(bytes)).digest })
+    const more = createLinkSystem({ codecs: [codec], hashers: [hasher] })
+    const cid = await more.store(Uint8Array.of(7), { codec, hasher })
+    deepEqual(await more.load(cid), Uint8Array.of(7))
+    await more.put(cid, Uint8Array.of(7))
+    await rejects(more.put(cid, Uint8Array.of(8)), { name: 'HashMismatchError' })
+  })
+
+  it('refuses two stores and what is no store, codec or hasher', () => {
+    const both = { blockstore: new MemoryBlockstore(), datastore: new MemoryDatastore() }
+    throws(() => createLinkSystem(both), { name: 'InvalidOptionError', field: 'datastore' })
+    throws(() => createLinkSystem({ blockstore: {} as any }), { name: 'InvalidOptionError', field: 'blockstore' })
+    throws(() => createLinkSystem({ datastore: 5 as any }), { name: 'InvalidOptionError', field: 'datastore' })
+    throws(() => createLinkSystem({ codecs: [{} as any] }), { name: 'InvalidOptionError', field: 'codecs' })
+    throws(() => createLinkSystem({ hashers: {} as any }), { name: 'InvalidOptionError', field: 'hashers' })
+  })
+})
+
+describe('put()', () => {
+  it('stores the bytes as they are, though they are not canonical', async () => {
+    const linkSystem = createLinkSystem()
+    const bytes = new TextEncoder().encode('{ "b": 1,\n"a": 2 }')
+    const cid = CID.createV1(0x0129, await sha256.digest(bytes))
+    await linkSystem.put(cid, bytes)
+    deepEqual(await readBlock(linkSystem.blockstore, cid), bytes)
+  })
+
+  it('stores nothing that does not match its CID', async () => {
+    const linkSystem = createLinkSystem()
+    const cid = CID.createV1(raw.code, await sha256.digest(Uint8Array.of(1)))
+    await rejects(linkSystem.put(cid, Uint8Array.of(2)), { name: 'HashMismatchError', cid })
+    equal(await linkSystem.has(cid), false)
+  })
+
+  it('takes a digest that is cut off to 16 bytes, as that of NoEntries is, and none that is shorter', async () => {
+    const linkSystem = createLinkSystem()
+    const { digest } = await sha256.digest(new Uint8Array(0))
+    const cid = (size: number): CID => CID.createV1(raw.code, Digest.create(0x12, digest.slice(0, size)))
+    await linkSystem.put(cid(16), new Uint8Array(0))
+    equal((await linkSystem.load(cid(16))).length, 0)
+    for (const size of [0, 1, 15]) {
+      await rejects(linkSystem.put(cid(size), new Uint8Array(0)), { name: 'HashMismatchError' })
+    }
+    const long = CID.createV1(raw.code, Digest.create(0x12, Uint8Array.from([...digest, 0])))
+    await rejects(linkSystem.put(long, new Uint8Array(0)), { name: 'HashMismatchError' })
+  })
+
+  it('throws for an unknown hasher', async () => {
+    const cid = CID.createV1(raw.code, Digest.create(0x99, new Uint8Array(32)))
+    await rejects(createLinkSystem().put(cid, new Uint8Array(0)), { name: 'UnknownHasherError' })
+  })
+
+  it('rejects with the reason of a signal that is aborted', async () => {
+    const linkSystem = createLinkSystem()
+    const cid = await linkSystem.store(node)
+    const reason = new Error('enough')
+    const signal = AbortSignal.abort(reason)
+    await rejects(linkSystem.put(cid, new Uint8Array(0), { signal }), reason)
+    await rejects(linkSystem.load(cid, { signal }), reason)
+  })
+})
+
+describe('identity CIDs', () => {
+  const bytes = new TextEncoder().encode('{"a":1}')
+  const cid = CID.createV1(0x0129, identity.digest(bytes))
+
+  it('need no store', async () => {
+    const linkSystem = createLinkSystem({ blockstore: { get () { throw new Error('asked') } } as any })
+    await linkSystem.put(cid, bytes)
+    equal(await linkSystem.has(cid), true)
+    deepEqual(await linkSystem.load(cid), { a: 1 })
+    ok((await linkSystem.store({ a: 1 }, { hasher: identity })).equals(cid))
+    await rejects(linkSystem.put(cid, Uint8Array.of(...bytes, 0)), { name: 'HashMismatchError' })
+  })
+
+  it('hold no more than 128 bytes', async () => {
+    const linkSystem = createLinkSystem()
+    const big = new Uint8Array(129)
+    const bigCid = CID.createV1(raw.code, identity.digest(big))
+    await rejects(linkSystem.put(bigCid, big), { name: 'HashMismatchError' })
+    equal(await linkSystem.has(bigCid), false)
+    await rejects(linkSystem.load(bigCid), { name: 'NotFoundError' })
+  })
+})
+
+describe('a link system over a datastore', () => {
+  it('keeps blocks under /blocks, by multihash', async () => {
+    const datastore = new MemoryDatastore()
+    const linkSystem = createLinkSystem({ datastore })
+    const cid = await linkSystem.store(node)
+    const keys = []
+    for await (const key of datastore.queryKeys({ prefix: '/blocks/' })) { keys.push(key.toString()) }
+    equal(keys.length, 1)
+    ok(/^\/blocks\/CIQ[A-Z2-7]+$/.test(keys[0]))
+    deepEqual(await linkSystem.load(cid), node)
+    equal(await linkSystem.has(CID.createV1(raw.code, cid.multihash)), true)
+    for await (const pair of linkSystem.blockstore.getAll()) { deepEqual(pair.cid.multihash.bytes, cid.multihash.bytes) }
+    await linkSystem.blockstore.delete(cid)
+    equal(await linkSystem.has(cid), false)
+    await rejects(linkSystem.load(cid), { name: 'NotFoundError' })
+  })
+
+  it('takes a block in pieces', async () => {
+    const { blockstore } = createLinkSystem({ datastore: new MemoryDatastore() })
+    const cid = CID.createV1(raw.code, await sha256.digest(Uint8Array.of(1, 2, 3)))
+    await blockstore.put(cid, [Uint8Array.of(1), Uint8Array.of(2, 3)])
+    deepEqual(await readBlock(blockstore, cid), Uint8Array.of(1, 2, 3))
+  })
+})

@@ -1,0 +1,60 @@
+import { deepEqual, equal, ok, rejects, throws } from 'node:assert/strict'
+import { getEventListeners } from 'node:events'
+import { describe, it } from 'node:test'
+import { MemoryBlockstore } from 'blockstore-core/memory'
+import { CID } from 'multiformats/cid'
+import * as Digest from 'multiformats/hashes/digest'
+import { createLinkSystem } from '../../src/store/link-system.ts'
+import { readBlock } from '../../src/store/read.ts'
+import { verifyBlock } from '../../src/store/verify.ts'
+
+const bytes = Uint8Array.of(1, 2, 3)
+const cid = CID.createV1(0x55, Digest.create(0x12, new Uint8Array(32)))
+
+describe('readBlock()', () => {
+  it('gives the bytes at once, and not a copy, when the store does', () => {
+    const store = new MemoryBlockstore()
+    void store.put(cid, bytes)
+    equal(readBlock(store, cid), bytes)
+  })
+
+  it('throws at once when a store that answers at once has no such block', () => {
+    throws(() => readBlock(new MemoryBlockstore(), cid), { name: 'NotFoundError' })
+  })
+
+  it('puts pieces together, also of a store that gives them later', async () => {
+    const pieces = [Uint8Array.of(1), Uint8Array.of(), Uint8Array.of(2, 3)]
+    deepEqual(readBlock({ * get () { yield * pieces } } as any, cid), bytes)
+    const later = readBlock({ async * get () { yield * pieces } } as any, cid)
+    ok(later instanceof Promise)
+    deepEqual(await later, bytes)
+  })
+
+  it('ends with the signal when the store never answers, and leaves no listener', async () => {
+    const controller = new AbortController()
+    const { signal } = controller
+    const stuck = readBlock({ async * get () { await new Promise(() => {}) } } as any, cid, { signal })
+    const reason = new Error('enough')
+    controller.abort(reason)
+    await rejects(async () => await stuck, reason)
+    equal(getEventListeners(signal, 'abort').length, 0)
+    throws(() => readBlock(new MemoryBlockstore(), cid, { signal }), reason)
+  })
+
+  it('leaves no listener over 1,000 reads with one signal', async () => {
+    const { signal } = new AbortController()
+    const store: any = { async * get () { yield bytes } }
+    for (let i = 0; i < 1_000; i++) { await readBlock(store, cid, { signal }) }
+    equal(getEventListeners(signal, 'abort').length, 0)
+  })
+})
+
+describe('verifyBlock()', () => {
+  it('gives no promise when the hasher does not, and names the peer in its error', async () => {
+    const linkSystem = createLinkSystem()
+    const good = await linkSystem.store({ a: 1 })
+    equal(verifyBlock(linkSystem, good, new TextEncoder().encode('{"a":1}')), undefined)
+    const peer: any = { toString: () => 'somebody' }
+    throws(() => verifyBlock(linkSystem, good, bytes, peer), { name: 'HashMismatchError', peer, message: /from somebody/ })
+  })
+})

@@ -1,0 +1,253 @@
+import { deepEqual, equal, rejects, throws } from 'node:assert/strict'
+import { getEventListeners } from 'node:events'
+import { describe, it } from 'node:test'
+import * as dagCbor from '@ipld/dag-cbor'
+import * as dagPb from '@ipld/dag-pb'
+import type { CID } from 'multiformats/cid'
+import {
+  dagsyncSelector, exploreAll, exploreFields, exploreRecursiveEdge, matcher, parseSelector, recursionLimitNone, walk
+} from '../../src/traversal/index.ts'
+import { Traversal } from '../../src/traversal/traversal.ts'
+import { cidOf, notFound, utf8 } from './kit.ts'
+
+const DAG_JSON = 0x0129
+const all = dagsyncSelector(recursionLimitNone)
+
+/** Blocks by name; text is dag-json in which %name% stands for the CID of another block. */
+async function dag (
+  texts: Record<string, string | [number, Uint8Array]>
+): Promise<{ cid: Record<string, CID>, load: (cid: CID) => Uint8Array }> {
+  const cid: Record<string, CID> = {}
+  const blocks = new Map<string, Uint8Array>()
+  for (const [name, block] of Object.entries(texts)) {
+    const [code, bytes] = typeof block === 'string'
+      ? [DAG_JSON, utf8(block.replace(/%(\w+)%/g, (_, other) => `{"/":"${cid[other]}"}`))] as const
+      : block
+    cid[name] = await cidOf(code, bytes)
+    blocks.set(cid[name].toString(), bytes)
+  }
+  return {
+    cid,
+    load (cid) {
+      const bytes = blocks.get(cid.toString())
+      if (bytes == null) { throw notFound() }
+      return bytes
+    }
+  }
+}
+
+async function names (all: Record<string, CID>, walked: AsyncIterable<{ cid: CID }>): Promise<string[]> {
+  const seen: string[] = []
+  for await (const { cid } of walked) { seen.push(Object.keys(all).find(name => all[name].equals(cid)) ?? cid.toString()) }
+  return seen
+}
+
+describe('walk()', () => {
+  it('gives a block that does not decode, then throws and names it', async () => {
+    const { cid, load } = await dag({ bad: '{"a":', root: '{"x":%bad%}' })
+    const seen: CID[] = []
+    await rejects(async () => {
+      for await (const block of walk(cid.root, all, load)) { seen.push(block.cid) }
+    }, { name: 'InvalidMessageError', message: new RegExp(`${cid.bad}.*dag-json.*byte`) })
+    deepEqual(seen, [cid.root, cid.bad])
+  })
+
+  it('throws for an unknown codec before the load', async () => {
+    const { cid, load } = await dag({ odd: [0x99, utf8('x')], root: '{"a":%odd%}' })
+    const loads: CID[] = []
+    const walked = walk(cid.root, all, cid => {
+      loads.push(cid)
+      return load(cid)
+    })
+    await rejects(names(cid, walked), { name: 'UnknownCodecError', codec: 0x99 })
+    deepEqual(loads, [cid.root])
+  })
+
+  it('takes more codecs, and follows their links in the order they have', async () => {
+    const { cid, load } = await dag({ a: '1', b: '2' })
+    const value = new Map<string, any>([['z', cid.a], ['1', [null, { x: cid.b }]], ['b', 'text']])
+    const codec: any = { name: 'mine', code: 0x99, decode: () => value, encode: () => utf8('') }
+    const root = await cidOf(0x99, utf8('root'))
+    const walked = walk(root, all, c => c.equals(root) ? utf8('root') : load(c), { codecs: [codec] })
+    deepEqual(await names({ ...cid, root }, walked), ['root', 'a', 'b'])
+  })
+
+  it('goes on past a missing block only when told to, and past no other error', async () => {
+    const { cid, load } = await dag({ gone: '1', here: '2', root: '{"a":%gone%,"b":%here%}' })
+    const without = (error: Error) => (c: CID): Uint8Array => {
+      if (c.equals(cid.gone)) { throw error }
+      return load(c)
+    }
+    deepEqual(await names(cid, walk(cid.root, all, without(notFound()), { onMissing: 'skip' })), ['root', 'here'])
+    await rejects(names(cid, walk(cid.root, all, without(notFound()))), { name: 'NotFoundError' })
+    await rejects(names(cid, walk(cid.root, all, without(new Error('broken')), { onMissing: 'skip' })), { message: 'broken' })
+  })
+
+  it('ends with the reason of the signal, also when load() never answers, and leaves no listener', async () => {
+    const { cid, load } = await dag({ a: '1', root: '{"a":%a%}' })
+    const controller = new AbortController()
+    const { signal } = controller
+    const reason = new Error('enough')
+    const walked = walk(cid.root, all, c => c.equals(cid.root) ? load(c) : new Promise(() => {}), { signal })
+    await walked.next()
+    const stuck = walked.next()
+    controller.abort(reason)
+    await rejects(stuck, reason)
+    equal(getEventListeners(signal, 'abort').length, 0)
+    await rejects(walk(cid.root, all, load, { signal }).next(), reason)
+  })
+
+  it('gives what load() promises, with the signal that it was given', async () => {
+    const { cid, load } = await dag({ a: '1', root: '{"a":%a%}' })
+    const { signal } = new AbortController()
+    const walked = walk(cid.root, all, async (c, options) => {
+      equal(options?.signal, signal)
+      return load(c)
+    }, { signal })
+    deepEqual(await names(cid, walked), ['root', 'a'])
+    equal(getEventListeners(signal, 'abort').length, 0)
+  })
+
+  it('does not need the bytes after it has given them', async () => {
+    const { cid, load } = await dag({ a: '{}', b: '{}', root: '{"a":%a%,"b":%b%}' })
+    const seen: string[] = []
+    for await (const { cid: { multihash }, bytes } of walk(cid.root, all, c => load(c).slice())) {
+      bytes.fill(0)
+      seen.push(Buffer.from(multihash.digest).toString('hex'))
+    }
+    deepEqual(seen, [cid.root, cid.a, cid.b].map(c => Buffer.from(c.multihash.digest).toString('hex')))
+  })
+
+  it('explores fields in the order of the selector, in a Map also where names look like integers', async () => {
+    const { cid, load } = await dag({ x: '1', y: '2', z: '3', root: '{"10":%x%,"9":%y%,"b":%z%}' })
+    const fields = new Map([['b', matcher()], ['10', matcher()], ['9', matcher()]])
+    deepEqual(await names(cid, walk(cid.root, { f: { 'f>': fields } }, load)), ['root', 'z', 'x', 'y'])
+  })
+
+  it('takes a selector that is compiled already', async () => {
+    const { cid, load } = await dag({ a: '1', root: '{"a":%a%}' })
+    const selector = parseSelector(exploreAll(matcher()))
+    for (let i = 0; i < 2; i++) { deepEqual(await names(cid, walk(cid.root, selector, load)), ['root', 'a']) }
+  })
+
+  it('fails where Go fails on values: a subset of what is no string, an ADL', async () => {
+    const { cid, load } = await dag({ a: '1', root: '{"n":7,"a":%a%,"s":"text"}' })
+    const subset = { '.': { subset: { '[': 0, ']': 1 } } }
+    deepEqual(await names(cid, walk(cid.root, exploreFields({ s: subset }), load)), ['root'])
+    for (const next of [subset, { '~': { as: 'unixfs', '>': matcher() } }]) {
+      await rejects(names(cid, walk(cid.root, exploreAll(next), load)), { name: 'InvalidSelectorError' })
+    }
+  })
+
+  it('follows dag-pb at Links/<i>/Hash', async () => {
+    const { cid, load } = await dag({ a: '1', b: '2' })
+    const bytes = dagPb.encode(dagPb.prepare({ Data: utf8('data'), Links: [{ Hash: cid.a, Name: 'a', Tsize: 3 }, { Hash: cid.b, Name: 'b' }] }))
+    const root = await cidOf(0x70, bytes)
+    const loadAll = (c: CID): Uint8Array => c.equals(root) ? bytes : load(c)
+    deepEqual(await names({ ...cid, root }, walk(root, all, loadAll)), ['root', 'a', 'b'])
+    const second = exploreFields({ Links: { i: { i: 1, '>': exploreFields({ Hash: matcher() }) } } })
+    deepEqual(await names({ ...cid, root }, walk(root, second, loadAll)), ['root', 'b'])
+    await rejects(names(cid, walk(root, all, () => bytes.slice(0, 20))), { name: 'InvalidMessageError' })
+  })
+})
+
+describe('hostile input', () => {
+  const edge = exploreRecursiveEdge()
+
+  it('is refused when a block nests 100,000 deep, in any codec', async () => {
+    const lists = new Uint8Array(200_001).fill(0x5b)
+    await rejects(names({}, walk(await cidOf(DAG_JSON, lists), all, () => lists)), { name: 'InvalidMessageError', message: /nested deeper/ })
+    const cbor = new Uint8Array(100_001).fill(0x81)
+    await rejects(names({}, walk(await cidOf(0x71, cbor), all, () => cbor)), { name: 'InvalidMessageError', message: /nested deeper/ })
+  })
+
+  it('is walked when a block nests 9,000 deep', async () => {
+    const { cid, load } = await dag({ a: '1', root: `${'['.repeat(9_000)}%a%${']'.repeat(9_000)}` })
+    for (const selector of [all, { '|': [all, matcher()] }]) { deepEqual(await names(cid, walk(cid.root, selector, load)), ['root', 'a']) }
+  })
+
+  it('is refused when a dag-cbor head promises more than there is', async () => {
+    for (const hex of ['9b7fffffffffffffff', 'bb7fffffffffffffff', '5b7fffffffffffffff', '7b7fffffffffffffff', '9a00ffffff', 'd8']) {
+      const bytes = Uint8Array.from(Buffer.from(hex, 'hex'))
+      await rejects(names({}, walk(await cidOf(0x71, bytes), all, () => bytes)), { name: 'InvalidMessageError' })
+    }
+  })
+
+  it('is refused when the text of a CID is endless, in no time', async () => {
+    for (const prefix of ['z', 'k', 'Z', 'Qm']) {
+      const bytes = utf8(`[{"/":"${prefix}${'1'.repeat(4_000_000)}"}]`)
+      await rejects(names({}, walk(await cidOf(DAG_JSON, bytes), all, () => bytes)), { name: 'InvalidMessageError' })
+    }
+  })
+
+  it('is refused when unions grow at each step', async () => {
+    const { cid, load } = await dag(Object.fromEntries(
+      Array.from({ length: 40 }, (_, i) => [`n${i}`, i === 0 ? '{}' : `{"x":%n${i - 1}%}`])))
+    const twice = { '|': [exploreAll(edge), exploreAll(edge)] }
+    await rejects(names(cid, walk(cid.n39, { R: { l: { none: {} }, ':>': twice } }, load)), { name: 'InvalidSelectorError' })
+  })
+
+  it('is refused when a selector visits one block without end', async () => {
+    const { cid, load } = await dag({ a: '1', root: `${'{"x":'.repeat(40)}%a%${'}'.repeat(40)}` })
+    let node: any = matcher()
+    for (let i = 0; i < 40; i++) { node = { '|': [exploreFields({ x: node }), exploreFields({ x: matcher() })] } }
+    await rejects(names(cid, walk(cid.root, node, load)), { name: 'InvalidSelectorError' })
+  })
+})
+
+describe('Traversal', () => {
+  it('says the text of a link as published, its field, and its CID', async () => {
+    const { cid } = await dag({ a: '1', b: '2' })
+    const upper = `B${cid.b.toString().slice(1).toUpperCase()}`
+    const v0 = 'QmPNHBy5h7f19yJDt7ip9TvmMRbqmYsa6aetkrsc1ghjLB'
+    const bytes = utf8(`{"\\u0041":{"/":"${cid.a}"},"list":[{"/":"${upper}"}],"q":{"/":"${v0}"}}`)
+    for (const selector of [all, exploreFields({ A: matcher(), list: { i: { i: 0, '>': matcher() } }, q: matcher() })]) {
+      const traversal = new Traversal(cid.a, selector)
+      equal(traversal.next()?.text, undefined)
+      traversal.follow(bytes)
+      const links = []
+      for (let link = traversal.next(); link != null; link = traversal.next()) { links.push([link.cid.toString(), link.text, link.field]) }
+      deepEqual(links.sort(), [
+        [v0, v0, 'q'],
+        [cid.a.toString(), cid.a.toString(), 'A'],
+        [cid.b.toString(), upper, undefined]
+      ].sort())
+    }
+  })
+
+  it('says how many links it is from the root', async () => {
+    const { cid, load } = await dag({ leaf: '1', a: '{"x":{"y":%leaf%}}', root: '[%a%,%leaf%]' })
+    for (const selector of [all, { '|': [all] }]) {
+      const traversal = new Traversal(cid.root, selector)
+      const depths = []
+      for (let link = traversal.next(); link != null; link = traversal.next()) {
+        depths.push(traversal.depth)
+        traversal.follow(load(link.cid))
+      }
+      deepEqual(depths, [0, 1, 2, 1])
+    }
+  })
+
+  it('has no text for links of other codecs', async () => {
+    const { cid } = await dag({ a: '1' })
+    const traversal = new Traversal(await cidOf(0x71, utf8('')), all)
+    traversal.next()
+    traversal.follow(dagCbor.encode({ next: cid.a }))
+    const link = traversal.next()
+    deepEqual([link?.cid.equals(cid.a), link?.text, link?.field], [true, undefined, 'next'])
+    equal(traversal.next(), undefined)
+  })
+
+  it('goes on past a link that is not followed, and past one that does not decode', async () => {
+    const { cid } = await dag({ a: '1', b: '2' })
+    const traversal = new Traversal(cid.a, all)
+    traversal.next()
+    traversal.follow(utf8(`[{"/":"${cid.a}"},{"/":"${cid.b}"},{"/":"${cid.a}"}]`))
+    traversal.next()
+    traversal.next()
+    throws(() => { traversal.follow(utf8('[')) }, { name: 'InvalidMessageError' })
+    equal(traversal.next()?.cid.equals(cid.a), true)
+    equal(traversal.next(), undefined)
+    throws(() => { traversal.follow(utf8('1')) })
+  })
+})
