@@ -31,7 +31,7 @@ export interface FaultyRequest {
 
   /** How many requests came before this one. */
   index: number
-  headers: IncomingMessage['headers']
+  headers: Record<string, string | string[] | undefined>
 }
 
 /** Decides what goes wrong; undefined: nothing. */

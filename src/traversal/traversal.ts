@@ -6,7 +6,7 @@ import { Explorer } from './children.ts'
 import { Recursion } from './clause.ts'
 import type { Clause } from './clause.ts'
 import { Link } from './link.ts'
-import { Scanners } from './links.ts'
+import { Scanners, type CodecLookup } from './links.ts'
 import { compile } from './selector.ts'
 
 /** A link that a walk has come to. */
@@ -22,6 +22,12 @@ export interface PendingLink {
 
   /** The name of the map field that it is the value of. */
   readonly field?: string
+}
+
+/** Where codecs beyond the four come from. */
+export interface TraversalOptions {
+  codecs?: Array<BlockCodec<number, any>>
+  getCodec?: CodecLookup
 }
 
 /** The links of one block that are still to visit. */
@@ -54,12 +60,12 @@ export class Traversal {
   depth = 0
 
   /** @throws {InvalidSelectorError} */
-  constructor (root: CID, selector: Selector | SelectorNode, options: { codecs?: Array<BlockCodec<number, any>> } = {}) {
+  constructor (root: CID, selector: Selector | SelectorNode, options: TraversalOptions = {}) {
     const { clause, canFail } = compile(selector)
     this.clause = clause
     this.canFail = canFail
     this.explorer = new Explorer(canFail)
-    this.scanners = new Scanners(options.codecs)
+    this.scanners = new Scanners(options.codecs, options.getCodec)
     this.stack = [{ links: [Link.fromCID(root)], clauses: [clause], next: 0, depth: 0 }]
   }
 

@@ -12,7 +12,10 @@ if (!await haveGo()) {
   process.exit(process.env.CI == null ? 0 : 1) // in CI a skip is a failure
 }
 
-const programs = [...Object.values(GO_PEERS), { dir: join(here, 'selectors'), toolchain: 'go1.20.14' }].filter(({ dir }) => existsSync(join(dir, 'go.mod')))
+const programs = [
+  ...Object.values(GO_PEERS),
+  ...['selectors', 'go/graphsync'].map(dir => ({ dir: join(here, dir), toolchain: 'go1.20.14' }))
+].filter(({ dir }) => existsSync(join(dir, 'go.mod')))
 for (const { dir, toolchain } of programs) {
   console.log(await versionsOf(dir, toolchain))
   console.log(`  built: ${await buildGo(dir, toolchain)}`)

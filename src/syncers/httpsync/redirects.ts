@@ -16,7 +16,7 @@ export function redirectTarget (status: number, location: string | undefined, fr
   if (followed >= MAX_REDIRECTS) {
     throw new TransferFailedError(`more than ${MAX_REDIRECTS} redirects, the last to ${from}`)
   }
-  const target = URL.parse(location, from)
+  const target = URL.canParse(location, from) ? new URL(location, from) : undefined
   if (target == null || (target.protocol !== 'http:' && target.protocol !== 'https:')) {
     throw new TransferFailedError(`${from} redirects to what is not HTTP: ${location}`)
   }

@@ -4,7 +4,6 @@ import { createHttpClient } from '#http-client'
 import type { AbortOptions, ComponentLogger, PeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { CID } from 'multiformats/cid'
-import type { BlockCodec } from 'multiformats/codecs/interface'
 import { HTTP_RETRY, HTTP_TIMEOUT, MAX_BLOCK_SIZE } from '../../shared/constants.ts'
 import { HeadQueryError, InvalidOptionError, UnexpectedSignerError } from '../../shared/errors.ts'
 import type { HttpRetry, LinkSystem, SelectorNode, Syncer, SyncerSyncOptions } from '../../shared/types.ts'
@@ -129,7 +128,7 @@ export class HttpSyncer implements Syncer, AsyncDisposable {
       throw new InvalidOptionError('schemaType', 'must be Advertisement or EntryChunk')
     }
     const io = { signal }
-    const traversal = new Traversal(root, selector, { codecs: codecsOf(this.linkSystem) })
+    const traversal = new Traversal(root, selector, { getCodec: code => this.linkSystem.getCodec(code) })
     let kind = schemaType
     for (let link = traversal.next(); link != null; link = traversal.next()) {
       let bytes = this.loadLocal(link.cid, io)
@@ -194,12 +193,6 @@ export class HttpSyncer implements Syncer, AsyncDisposable {
 function undefinedWhenGone (err: unknown): undefined {
   if (err instanceof Error && err.name === 'NotFoundError') { return undefined }
   throw err
-}
-
-/** createLinkSystem() keeps them in a map; another link system is free to do so. */
-function codecsOf (linkSystem: LinkSystem): Array<BlockCodec<number, any>> {
-  const { codecs } = linkSystem as { codecs?: unknown }
-  return codecs instanceof Map ? [...codecs.values()] : []
 }
 
 /** Syncs with one publisher over HTTP. Throws InvalidOptionError, TransportUnavailableError. Go: httpsync.NewSync, NewSyncer. */

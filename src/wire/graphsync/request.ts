@@ -48,7 +48,7 @@ export class OutgoingRequest extends Inflow {
 
   constructor (peer: Peer, root: CID, selector: SelectorNode, linkSystem: LinkSystem, options: RequestOptions) {
     super(peer, root, options)
-    this.traversal = new Traversal(root, selector)
+    this.traversal = new Traversal(root, selector, { getCodec: code => linkSystem.getCodec(code) })
     this.id[6] = (this.id[6] & 0x0f) | 0x40 // a UUID of version 4, as Go's
     this.id[8] = (this.id[8] & 0x3f) | 0x80
     this.key = keyOf(this.id)

@@ -115,7 +115,7 @@ export class Response {
   private async walk (linkSystem: LinkSystem, { firstBlocks, known }: Limits, visited: (key: Key) => boolean): Promise<number> {
     const { peer, request } = this
     if (request.root == null || request.selector == null) { return GraphsyncStatus.failed }
-    const traversal = new Traversal(request.root, request.selector)
+    const traversal = new Traversal(request.root, request.selector, { getCodec: code => linkSystem.getCodec(code) })
     const { signal } = this.stopped = new AbortController()
     let missing = 0
     for (let position = 1; !this.over; position++) {
