@@ -21,11 +21,21 @@ export interface PullInit {
   advertisement: boolean
 }
 
-/** Syncs root's part of the DAG through one syncer, segment by segment; gives the number of block loads. */
-export async function pull (publisher: PeerId, syncer: Syncer, run: Run, init: PullInit): Promise<number> {
+/** What a pull has done. */
+export interface Pulled {
+  /** Block loads. */
+  count: number
+
+  /** Whether it came to the stop link: what is above it is new. */
+  metStop: boolean
+}
+
+/** Syncs root's part of the DAG through one syncer, segment by segment. */
+export async function pull (publisher: PeerId, syncer: Syncer, run: Run, init: PullInit): Promise<Pulled> {
   const { hook, onProgress, metrics } = init
   const actions = new Actions()
   let count = 0
+  let metStop = false
 
   const callHook = async (returned: Promise<void>, cid: CID): Promise<void> => {
     try {
@@ -54,13 +64,14 @@ export async function pull (publisher: PeerId, syncer: Syncer, run: Run, init: P
   // without a hook nobody could name the next segment's CID
   const parts = segments(init.cid, init.selector, hook == null ? false : init.segmentDepthLimit, init.stop)
   const schemaType = init.advertisement ? 'Advertisement' : undefined
+  const onStopLink = (): void => { metStop = true }
   for (let part = parts.next(); part.done !== true; part = parts.next(actions.takeNext())) {
     const { cid, selector, depth } = part.value
     if (depth != null && onProgress != null) { onProgress(new CustomProgressEvent('dagsync:segment', { next: cid, depth })) }
-    await syncer.sync(cid, selector, { signal: run.signal, onBlock, schemaType })
+    await syncer.sync(cid, selector, { signal: run.signal, onBlock, onStopLink, schemaType })
     actions.throwIfFailed()
   }
-  return count
+  return { count, metStop }
 }
 
 /** The last call of a segment counts, as in Go. */

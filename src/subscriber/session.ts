@@ -12,7 +12,7 @@ import { Handlers } from './handlers.ts'
 import type { LatestSync } from './latest-sync.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
 import type { SubscriberConfig } from './options.ts'
-import { pull, type PullInit } from './pull.ts'
+import { pull, type PullInit, type Pulled } from './pull.ts'
 import { Router, type Destination, type Route } from './route.ts'
 import { Run } from './run.ts'
 import { Slots } from './slots.ts'
@@ -121,7 +121,7 @@ export class Session {
     if (cid == null) { return undefined }
     if (options.cid == null) { options.onProgress?.(new CustomProgressEvent('dagsync:head', cid)) }
 
-    const count = await this.#pull(route, run, to, {
+    const { count } = await this.#pull(route, run, to, {
       cid,
       stop,
       selector: options.selector,
@@ -143,10 +143,16 @@ export class Session {
         run.watch()
         const stop = await this.#latest(peerId, run)
         const route = await this.#route(handler, to, run)
-        const cid = await this.#announcedCid(announce, route, run, stop)
         const { blockHook: hook, segmentDepthLimit } = this.#config
-        const count = await this.#pull(route, run, to, { cid, stop, hook, segmentDepthLimit, advertisement: true })
-        await this.#finish(peerId, cid, count, run)
+        const init = { stop, hook, segmentDepthLimit, advertisement: true }
+        const cid = await this.#announcedCid(announce, route, run, stop)
+        const { count, metStop } = await this.#pull(route, run, to, { ...init, cid })
+        if (stop == null || metStop) { return this.#finish(peerId, cid, count, run) }
+
+        // not a successor of latest: a new chain, or an old announcement that is played again
+        const head = await route.syncer.head({ signal: run.signal }) ?? cid
+        const more = head.equals(cid) ? 0 : (await this.#pull(route, run, to, { ...init, cid: head })).count
+        await this.#finish(peerId, head, count + more, run)
       })
     } catch (cause) {
       const error = cause instanceof Error ? cause : new Error(String(cause), { cause })
@@ -171,16 +177,16 @@ export class Session {
     return head
   }
 
-  async #pull (route: Route, run: Run, to: Destination, init: Omit<PullInit, 'selector'> & { selector?: SyncOptions['selector'] }): Promise<number> {
+  async #pull (route: Route, run: Run, to: Destination, init: Omit<PullInit, 'selector'> & Pick<SyncOptions, 'selector'>): Promise<Pulled> {
     const { syncRecursionLimit, defaultSelectorSequence } = this.#config
     if (init.stop?.equals(init.cid) === true) {
       if (route.syncer.workingAddr != null) { this.#router.remember(to, route) } // its head was asked there
-      return 0
+      return { count: 0, metStop: true }
     }
     const selector = init.selector ?? exploreRecursiveWithStop(syncRecursionLimit, defaultSelectorSequence, init.stop)
-    const count = await pull(to.peerId, route.syncer, run, { ...init, selector, metrics: this.#metrics })
+    const pulled = await pull(to.peerId, route.syncer, run, { ...init, selector, metrics: this.#metrics })
     this.#router.remember(to, route)
-    return count
+    return pulled
   }
 
   async #latest (peerId: PeerId, run: Run): Promise<CID | undefined> {

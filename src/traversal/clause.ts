@@ -153,6 +153,9 @@ export class Sequence {
   /** Explores everything and begins again at each step: what dagsync walks with by default. */
   readonly flat: boolean
 
+  /** Whether the walk has come to the stop link. */
+  met = false
+
   /** The last pass that was begun or gone on with, and from what. */
   private from: Clause | undefined
   private depth = 0
@@ -203,7 +206,10 @@ export class Recursion {
 
   explore (node: MapNode | ListNode, key: string | undefined, index: number, child: Child): Clause | undefined {
     const { sequence, current } = this
-    if (sequence.stopAt != null && child instanceof Link && child.equals(sequence.stopAt)) { return undefined }
+    if (sequence.stopAt != null && child instanceof Link && child.equals(sequence.stopAt)) {
+      sequence.met = true
+      return undefined
+    }
     const found = current.explore(node, key, index, child)
     return found == null ? undefined : sequence.continue(found, this.depth)
   }

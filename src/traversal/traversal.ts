@@ -53,6 +53,7 @@ export class Traversal {
   private readonly explorer: Explorer
   private readonly canFail: boolean
   private readonly stack: Frame[]
+  private readonly top: { met: boolean }
   private link: Link | undefined
   private clause: Clause
 
@@ -63,6 +64,8 @@ export class Traversal {
   constructor (root: CID, selector: Selector | SelectorNode, options: TraversalOptions = {}) {
     const { clause, canFail } = compile(selector)
     this.clause = clause
+    this.top = clause instanceof Recursion ? clause.sequence : { met: false }
+    this.top.met = false
     this.canFail = canFail
     this.explorer = new Explorer(canFail)
     this.scanners = new Scanners(options.codecs, options.getCodec)
@@ -96,6 +99,11 @@ export class Traversal {
     return (this.link = link)
   }
 
+  /** Whether the walk has come to the stop link of a recursion at the top. A compiled selector is of one walk at a time for this. */
+  get metStop (): boolean {
+    return this.top.met
+  }
+
   /**
    * Takes the bytes of the block that next() said; it keeps none of them.
    *
@@ -122,9 +130,14 @@ export class Traversal {
 }
 
 /** Those links that "explore all, recursively" wants. */
-function wanted ({ depth, sequence: { stopAt } }: Recursion, links: Link[]): Link[] {
+function wanted ({ depth, sequence }: Recursion, links: Link[]): Link[] {
+  const { stopAt } = sequence
   if (stopAt == null && depth === Infinity) { return links }
-  return links.filter(link => link.level < depth && (stopAt == null || !link.equals(stopAt)))
+  return links.filter(link => {
+    if (stopAt == null || !link.equals(stopAt)) { return link.level < depth }
+    sequence.met = true
+    return false
+  })
 }
 
 function deeper (clause: Recursion, levels: number): Recursion {

@@ -173,8 +173,7 @@ describe('an old announce that is played again', () => {
     deepEqual(await rest(events), [])
   })
 
-  const todo = 'a walk would have to say whether it met the stop link'
-  it('does not move latest back where the hook has deleted the blocks', { todo }, async () => {
+  it('does not move latest back where the hook has deleted the blocks', async () => {
     await using net = new TestNet()
     const { info, cids, id } = await net.publisher({ chain: 5 })
     const linkSystem = createLinkSystem()

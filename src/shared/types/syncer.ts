@@ -18,6 +18,9 @@ export interface SyncerSyncOptions extends AbortOptions {
   /** Awaited for each block load, in walk order. */
   onBlock?: (block: SyncedBlock) => void | Promise<void>
 
+  /** Called when the walk is over, if it came to the selector's stop link. */
+  onStopLink?: () => void
+
   /** What the root is, where that is known: a hint for the publisher (Ipni-Cid-Schema-Type). */
   schemaType?: 'Advertisement' | 'EntryChunk'
 }

@@ -141,6 +141,7 @@ export class HttpSyncer implements Syncer, AsyncDisposable {
       if (called != null) { await called }
       signal?.throwIfAborted()
     }
+    if (traversal.metStop) { options.onStopLink?.() }
   }
 
   /** Ends the waits between retries, and the requests when the client is the syncer's own. */
