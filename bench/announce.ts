@@ -2,7 +2,7 @@ import { PAIRS, withPair, type Pair } from './peers.ts'
 import { PAYLOAD } from './sync.ts'
 
 const CHAIN = 1_000
-const WARM_UP = 25
+const WARM_UP = 300 // the JIT of either Node process has then seen the path; after 25 it has not
 const ANNOUNCES = 25
 
 /** Milliseconds from just before each announce to its SyncFinished, of one new node each, by two processes that are warm. */
