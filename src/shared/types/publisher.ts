@@ -37,12 +37,6 @@ export interface PublisherInit {
   /** Plain HTTP; needs privateKey. Absent: off. */
   http?: HttpPublisherInit | false
 
-  /** Graphsync and data transfer: not built yet, so it is off whatever is said here. */
-  dtsync?: false
-
-  /** HTTP over libp2p streams: not built yet, so it is off whatever is said here. */
-  ipnisync?: false
-
   /** Absent: a gossip sender when there is pubsub and a topic. The caller stops senders that it passes in. */
   senders?: AnnounceSender[]
 
