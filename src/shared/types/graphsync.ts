@@ -61,6 +61,9 @@ export interface RequestOptions extends AbortOptions {
   /** Sent with the request. */
   extensions?: Record<string, any>
 
+  /** Called when the peer is asked: the store alone was not enough. */
+  onAsk?: () => void
+
   /** Called with each response as it comes, before its blocks are walked. What it throws ends the request. */
   onResponse?: (response: GraphsyncResponse) => void
 

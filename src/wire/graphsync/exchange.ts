@@ -72,6 +72,21 @@ export class Exchange implements GraphExchange {
   async * request (
     peerId: PeerId, root: CID, selector: SelectorNode, options: RequestOptions = {}
   ): AsyncGenerator<GraphsyncBlock, void, undefined> {
+    const opened = await this.open(peerId, root, selector, options)
+    try {
+      for (;;) {
+        const step = opened.next()
+        const block = step instanceof Promise ? await step : step
+        if (block == null) { return }
+        yield block
+      }
+    } finally {
+      opened.close()
+    }
+  }
+
+  /** request() without a generator: for loops that want no promise where there is nothing to wait for. */
+  async open (peerId: PeerId, root: CID, selector: SelectorNode, options: RequestOptions = {}): Promise<OutgoingRequest> {
     const { signal, linkSystem = this.linkSystem } = options
     signal?.throwIfAborted()
     if (linkSystem == null) { throw new InvalidOptionError('linkSystem', 'must be given, here or to the exchange') }
@@ -79,9 +94,12 @@ export class Exchange implements GraphExchange {
     if (slot != null) { await this.untilFree(slot, signal) }
     try {
       if (!this.network.isStarted) { throw new TransferFailedError('the graphsync exchange is not started') }
-      yield * new OutgoingRequest(this.network.peer(peerId), root, selector, linkSystem, options).run()
-    } finally {
+      const request = new OutgoingRequest(this.network.peer(peerId), root, selector, linkSystem, options)
+      request.begin(() => { this.outbound.release() })
+      return request
+    } catch (error) {
       this.outbound.release()
+      throw error
     }
   }
 

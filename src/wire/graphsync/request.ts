@@ -45,6 +45,7 @@ export class OutgoingRequest extends Inflow {
   private running: Promise<{ error: unknown } | undefined> | undefined
   private walked = false
   private cancelled = false
+  private onClose: (() => void) | undefined
 
   constructor (peer: Peer, root: CID, selector: SelectorNode, linkSystem: LinkSystem, options: RequestOptions) {
     super(peer, root, options)
@@ -68,25 +69,64 @@ export class OutgoingRequest extends Inflow {
 
   // ---- the walk
 
-  async * run (): AsyncGenerator<GraphsyncBlock, void, undefined> {
+  /** Whether the walk has come to the selector's stop link. */
+  get metStop (): boolean {
+    return this.traversal.metStop
+  }
+
+  /** Whether the responder has said its last. */
+  get settled (): boolean {
+    return this.status != null
+  }
+
+  /** Before the first next(); close() must follow, which calls `onClose`. */
+  begin (onClose: () => void): void {
     const { signal } = this.options
-    const abort = (): void => { this.fail(signal?.reason) }
-    signal?.addEventListener('abort', abort)
+    signal?.throwIfAborted()
+    signal?.addEventListener('abort', this.abort)
     this.peer.held++
-    try {
-      signal?.throwIfAborted()
-      for (;;) {
-        this.checkAborted()
-        const step = this.ahead.length > 0 ? this.again() : this.running == null ? this.step() : this.ranAhead()
-        const block = step instanceof Promise ? await step : step
-        this.checkAborted()
-        if (block != null) { yield block } else if (this.walked) { return }
-      }
-    } finally {
-      this.peer.held--
-      signal?.removeEventListener('abort', abort)
-      this.close()
+    this.onClose = onClose
+  }
+
+  /** The next block; undefined at the end. A promise only when something has to be waited for. One call at a time. */
+  next (): GraphsyncBlock | undefined | Promise<GraphsyncBlock | undefined> {
+    this.checkAborted()
+    if (this.ahead.length > 0 || this.running != null) { return this.nextAhead() }
+    const step = this.step()
+    return step instanceof Promise ? this.unlessAborted(step) : step
+  }
+
+  /** Ends the request, also at the responder, when it may still be at work. */
+  close (): void {
+    const { onClose } = this
+    if (onClose == null) { return }
+    this.onClose = undefined
+    this.options.signal?.removeEventListener('abort', this.abort)
+    this.peer.held--
+    this.fail(new TransferFailedError('the request is over'))
+    this.ahead = []
+    this.peer.requests.delete(this.key)
+    if (this.online && this.status == null && this.peer.unsettled.size < MAX_UNSETTLED) { this.peer.unsettled.add(this.key) }
+    this.cancel()
+    this.peer.checkUse()
+    onClose()
+  }
+
+  private readonly abort = (): void => { this.fail(this.options.signal?.reason) }
+
+  private async unlessAborted (step: Promise<GraphsyncBlock | undefined>): Promise<GraphsyncBlock | undefined> {
+    const block = await step
+    this.checkAborted()
+    return block
+  }
+
+  private async nextAhead (): Promise<GraphsyncBlock | undefined> {
+    while (this.ahead.length > 0 || this.running != null) {
+      const block = await (this.ahead.length > 0 ? this.again() : this.ranAhead())
+      this.checkAborted()
+      if (block != null) { return block }
     }
+    return await this.next()
   }
 
   /** Tells the responder, when it may still be at work. */
@@ -94,15 +134,6 @@ export class OutgoingRequest extends Inflow {
     if (!this.online || this.status != null || this.cancelled || (this.walked && this.missing == null)) { return }
     this.cancelled = true
     this.peer.outbox.push(toFrame([encodeGraphsyncMessage({ requests: [{ id: this.id, type: 'cancel' }], responses: [], blocks: [] })]))
-  }
-
-  private close (): void {
-    this.fail(new TransferFailedError('the request is over'))
-    this.ahead = []
-    this.peer.requests.delete(this.key)
-    if (this.online && this.status == null && this.peer.unsettled.size < MAX_UNSETTLED) { this.peer.unsettled.add(this.key) }
-    this.cancel()
-    this.peer.checkUse()
   }
 
   private async again (): Promise<GraphsyncBlock> {
@@ -268,6 +299,7 @@ export class OutgoingRequest extends Inflow {
   private goOnline (): void {
     const { peer, id, root, selector, prefix } = this
     this.online = true
+    this.options.onAsk?.()
     const given = this.options.extensions
     const skip = Math.max(prefix.length, Number(given?.[DO_NOT_SEND_FIRST_BLOCKS] ?? 0))
     const extensions = {
