@@ -1,13 +1,14 @@
 import type { AbortOptions, Logger, PeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { CID } from 'multiformats/cid'
+import { delay } from '../../shared/delay.ts'
 import { CID_SCHEMA_HEADER } from '../../shared/constants.ts'
 import { ContentNotFoundError, HttpStatusError, TransferFailedError } from '../../shared/errors.ts'
 import type { HttpRetry } from '../../shared/types.ts'
 import { Bases } from './bases.ts'
 import type { Base } from './bases.ts'
 import type { HttpClient, HttpResponse } from './http-client.ts'
-import { delay, isRetryStatus, retryDelay } from './retry.ts'
+import { isRetryStatus, retryDelay } from './retry.ts'
 
 /** What a CID is, as a publisher may want to know. Go: ipnisync.CidSchemaAdvertisement, CidSchemaEntryChunk. */
 export type SchemaType = 'Advertisement' | 'EntryChunk'

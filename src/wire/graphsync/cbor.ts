@@ -26,6 +26,7 @@ const MAX_VALUES = 1 << 18
 const UNSAFE_NAME = /^(?:0|[1-9]\d{0,9}|__proto__)$/
 
 const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
+const decodeUtf8 = (bytes: Uint8Array): string => decoder.decode(bytes)
 const floats = new DataView(new ArrayBuffer(8))
 
 /**
@@ -43,8 +44,12 @@ export class CborReader {
   private info = 0
   private values = 0
 
-  constructor (bytes: Uint8Array) {
+  /** How strings become text; by default bytes that are not UTF-8 are replaced. */
+  private readonly decodeText: (bytes: Uint8Array) => string
+
+  constructor (bytes: Uint8Array, decodeText: (bytes: Uint8Array) => string = decodeUtf8) {
     this.bytes = bytes
+    this.decodeText = decodeText
   }
 
   /** Reads the start of a value, and gives its major type. */
@@ -159,9 +164,9 @@ export class CborReader {
     if (value !== INDEFINITE) {
       const from = this.skip(value)
       if (value === 1 && this.bytes[from] < 0x80) { return String.fromCharCode(this.bytes[from]) } // an action, mostly
-      return decoder.decode(this.bytes.subarray(from, this.at))
+      return this.decodeText(this.bytes.subarray(from, this.at))
     }
-    return decoder.decode(this.pieces(TEXT))
+    return this.decodeText(this.pieces(TEXT))
   }
 
   private byteString (length: number): Uint8Array {

@@ -1,4 +1,5 @@
 import type { Libp2p, PeerId, Stream } from '@libp2p/interface'
+import { delay } from '../../shared/delay.ts'
 import { TimeoutError, TransferFailedError } from '../../shared/errors.ts'
 import { closeWrite, send } from '../streams.ts'
 import { GRAPHSYNC_PROTOCOL, OPEN_TIMEOUT, RETRY_DELAY, SEND_TRIES, WRITE_TIMEOUT } from './constants.ts'
@@ -122,7 +123,7 @@ export class Outbox {
     const { signal } = this.closed
     // a peer that takes nothing gets no second stream to take nothing from
     for (let tries = cause == null ? 0 : 1; tries < SEND_TRIES && !(cause instanceof TimeoutError); tries++) {
-      if (tries > 0) { await delay(RETRY_DELAY, signal) }
+      if (tries > 0) { await delay(RETRY_DELAY, signal).catch(() => {}) }
       this.stream?.abort(new TransferFailedError('a write to the stream failed', { cause }))
       this.stream = undefined
       try {
@@ -211,15 +212,4 @@ function joined (frames: Frame[]): Uint8Array[] {
   }
   flush()
   return parts
-}
-
-async function delay (ms: number, signal: AbortSignal): Promise<void> {
-  if (signal.aborted) { return }
-  const { promise, resolve } = Promise.withResolvers<void>()
-  const wake = (): void => { resolve() }
-  const timer = setTimeout(wake, ms)
-  signal.addEventListener('abort', wake)
-  await promise
-  clearTimeout(timer)
-  signal.removeEventListener('abort', wake)
 }

@@ -1,0 +1,98 @@
+import type { AbortOptions, Connection, Libp2p, PeerId, Stream } from '@libp2p/interface'
+import { delay } from '../../shared/delay.ts'
+import { TransferFailedError } from '../../shared/errors.ts'
+import type { TransferMessage } from '../../shared/types/data-transfer.ts'
+import { closeWrite, send, StreamReader } from '../streams.ts'
+import { DATA_TRANSFER_PROTOCOL, MAX_INBOUND_STREAMS, MAX_MESSAGE, MESSAGE_TIMEOUT, SEND_DELAY, SEND_TRIES } from './constants.ts'
+import { decodeTransferMessage, encodeTransferMessage } from './message.ts'
+
+export interface NetworkInit {
+  libp2p: Libp2p
+
+  /** For one try to open a stream, in milliseconds. */
+  openTimeout: number
+  onMessage: (peer: PeerId, message: TransferMessage) => void
+}
+
+/** Messages outside of graphsync: each on a stream of its own, which ends with it. */
+export class Network {
+  private readonly init: NetworkInit
+  private readonly sending = new Set<Promise<void>>()
+  private stopped = new AbortController()
+
+  constructor (init: NetworkInit) {
+    this.init = init
+  }
+
+  async start (): Promise<void> {
+    this.stopped = new AbortController()
+    await this.init.libp2p.handle(DATA_TRANSFER_PROTOCOL, this.onStream, { maxInboundStreams: MAX_INBOUND_STREAMS })
+  }
+
+  /** What is being sent gets its time to go out. */
+  async stop (): Promise<void> {
+    await this.init.libp2p.unhandle(DATA_TRANSFER_PROTOCOL)
+    await Promise.allSettled(this.sending)
+    this.stopped.abort(new TransferFailedError('data transfer was stopped'))
+  }
+
+  /** In the background, and not at any price: nobody depends on these messages alone. */
+  send (peer: PeerId, message: TransferMessage): void {
+    const sending = this.trySend(peer, encodeTransferMessage(message)).catch(() => {})
+    this.sending.add(sending)
+    void sending.then(() => { this.sending.delete(sending) })
+  }
+
+  /**
+   * Whether the peer can be reached: a stream that is opened and closed, as Go does before a restart.
+   *
+   * @throws what opening fails with, and the signal's reason
+   */
+  async probe (peer: PeerId, options: AbortOptions): Promise<void> {
+    const stream = await this.open(peer, options.signal)
+    finish(stream)
+  }
+
+  private async trySend (peer: PeerId, bytes: Uint8Array): Promise<void> {
+    const { signal } = this.stopped
+    for (let tries = 1; ; tries++) {
+      try {
+        const stream = await this.open(peer)
+        const sent = send(stream, [bytes], { timeout: MESSAGE_TIMEOUT, signal })
+        if (sent != null) { await sent }
+        finish(stream)
+        return
+      } catch (error) {
+        if (tries === SEND_TRIES || signal.aborted) { throw error }
+        await delay(SEND_DELAY * tries, signal)
+      }
+    }
+  }
+
+  private async open (peer: PeerId, signal?: AbortSignal): Promise<Stream> {
+    const limit = AbortSignal.timeout(this.init.openTimeout)
+    const signals = [this.stopped.signal, limit, ...(signal == null ? [] : [signal])]
+    return await this.init.libp2p.dialProtocol(peer, DATA_TRANSFER_PROTOCOL, { signal: AbortSignal.any(signals) })
+  }
+
+  private readonly onStream = async (stream: Stream, { remotePeer }: Connection): Promise<void> => {
+    const reader = new StreamReader(stream)
+    try {
+      const signal = AbortSignal.any([this.stopped.signal, AbortSignal.timeout(MESSAGE_TIMEOUT)])
+      const bytes = await reader.rest(MAX_MESSAGE, { signal })
+      if (bytes.length > 0) { this.init.onMessage(remotePeer, decodeTransferMessage(bytes)) } // empty: whether we are there
+      await closeWrite(stream, MESSAGE_TIMEOUT)
+    } catch (error: any) {
+      stream.abort(error)
+    } finally {
+      reader.release()
+    }
+  }
+}
+
+/** Closes our side, and gives the other one its time to close as well: it says nothing on this stream. */
+function finish (stream: Stream): void {
+  const timer = setTimeout(() => { stream.abort(new TransferFailedError('the peer does not close its side of the stream')) }, MESSAGE_TIMEOUT)
+  stream.addEventListener('close', () => { clearTimeout(timer) })
+  void closeWrite(stream, MESSAGE_TIMEOUT)
+}

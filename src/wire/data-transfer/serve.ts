@@ -1,0 +1,116 @@
+import type { PeerId } from '@libp2p/interface'
+import * as dagCbor from '@ipld/dag-cbor'
+import type { CID } from 'multiformats/cid'
+import type { TransferRequest, TransferResponse, VoucherDecision, VoucherValidator } from '../../shared/types/data-transfer.ts'
+import type { GraphsyncRequest, RequestDecision, ResponseEnd } from '../../shared/types/graphsync.ts'
+import type { SelectorNode } from '../../shared/types/selector.ts'
+import { GraphsyncStatus } from '../graphsync/constants.ts'
+import { keyOf } from '../graphsync/keys.ts'
+import { Channels } from './channels.ts'
+import type { Channel } from './channels.ts'
+import { DATA_TRANSFER_EXTENSION, INCOMING_REQUEST_EXTENSION, TransferType } from './constants.ts'
+import { messageFromNode, messageToNode } from './message.ts'
+import type { Network } from './network.ts'
+
+/** The responder's half: lets graphsync serve the pulls whose voucher a validator takes, and tells their end. */
+export class Server {
+  private readonly network: Network
+  private readonly channels = new Channels()
+  private readonly validators = new Map<string, Set<VoucherValidator>>()
+
+  constructor (network: Network) {
+    this.network = network
+  }
+
+  addVoucherType (type: string, validate: VoucherValidator): () => void {
+    const own: VoucherValidator = (...args) => validate(...args) // so that one may be added twice
+    const validators = this.validators.get(type) ?? new Set()
+    validators.add(own)
+    this.validators.set(type, validators)
+    return () => { validators.delete(own) }
+  }
+
+  /** For graphsync: undefined when the request is none of data transfer's. */
+  readonly validate = (peer: PeerId, request: GraphsyncRequest): RequestDecision | undefined | Promise<RequestDecision> => {
+    const node = request.extensions?.[DATA_TRANSFER_EXTENSION]
+    return node === undefined ? undefined : this.decide(peer, request, node)
+  }
+
+  /** The initiator wants no more: no Complete is sent. Graphsync is told by its own cancel. */
+  cancel (peer: PeerId, id: bigint): void {
+    const channel = this.channels.get(peer, id)
+    if (channel != null) { channel.ended = true }
+  }
+
+  private async decide (peer: PeerId, { root, selector }: GraphsyncRequest, node: unknown): Promise<RequestDecision> {
+    const message = messageFromNode(node) // what it throws is a failure of the request
+    if (!('request' in message) || root == null || selector == null) { return { accept: false } }
+    const { request } = message
+    const isRestart = request.type === TransferType.restart
+    const known = this.channels.get(peer, request.transferId)
+    if (!request.pull || (!isRestart && request.type !== TransferType.new)) { return refusal(request) }
+    if (isRestart && (known == null || known.ended || !isOf(known, request))) { return refusal(request) }
+
+    const decision = await this.ask(peer, request, root, selector)
+    if (decision?.accept !== true) { return refusal(request) }
+    if (!isRestart && this.channels.get(peer, request.transferId) != null) { return refusal(request, decision) } // the id was used
+    const channel = known ?? { root: request.baseCid ?? root, ...voucherOf(request), ended: false, running: 0 }
+    this.channels.begin(peer, request.transferId, channel)
+    return {
+      accept: true,
+      linkSystem: decision.linkSystem,
+      extensions: extensions(answer(request, true, decision)),
+      onEnd: end => { this.onEnd(peer, request.transferId, channel, end) }
+    }
+  }
+
+  private async ask (peer: PeerId, request: TransferRequest, root: CID, selector: SelectorNode): Promise<VoucherDecision | undefined> {
+    for (const validate of [...this.validators.get(request.voucherType) ?? []]) {
+      const decision = await validate(peer, request.voucher, root, selector)
+      if (decision != null) { return decision }
+    }
+    return undefined
+  }
+
+  private onEnd (peer: PeerId, transferId: bigint, channel: Channel, { status, error }: ResponseEnd): void {
+    const complete = status === GraphsyncStatus.completedFull && error == null && !channel.ended
+    if (complete) {
+      channel.ended = true
+      this.network.send(peer, {
+        response: { type: TransferType.complete, accepted: true, paused: false, transferId, voucherType: '' }
+      })
+    } else if (status != null && error == null) {
+      channel.ended = true // it failed: only an interrupted one can be restarted
+    }
+    this.channels.end(peer, transferId, channel)
+  }
+}
+
+function answer ({ type, transferId }: TransferRequest, accepted: boolean, decision?: VoucherDecision): TransferResponse {
+  return {
+    type: type === TransferType.restart ? type : TransferType.new,
+    accepted,
+    paused: false,
+    transferId,
+    voucherType: decision?.resultType ?? '',
+    ...(decision?.result === undefined ? {} : { voucherResult: decision.result })
+  }
+}
+
+function refusal (request: TransferRequest, decision?: VoucherDecision): RequestDecision {
+  return { accept: false, extensions: extensions(answer(request, false, decision)) }
+}
+
+function extensions (response: TransferResponse): Record<string, any> {
+  const node = messageToNode({ response })
+  return { [DATA_TRANSFER_EXTENSION]: node, [INCOMING_REQUEST_EXTENSION]: node }
+}
+
+function voucherOf ({ voucher = null, voucherType }: TransferRequest): Pick<Channel, 'voucher' | 'voucherType'> {
+  return { voucher: keyOf(dagCbor.encode(voucher)), voucherType }
+}
+
+function isOf (channel: Channel, request: TransferRequest): boolean {
+  const { voucher, voucherType } = voucherOf(request)
+  return channel.root.equals(request.baseCid) && channel.voucher === voucher && channel.voucherType === voucherType
+}
