@@ -3,15 +3,19 @@ import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { isMultiaddr, type Multiaddr } from '@multiformats/multiaddr'
 import { CID } from 'multiformats/cid'
 import { InvalidOptionError } from '../shared/errors.ts'
-import type { HttpPublisherInit, PublisherComponents, PublisherInit, PubSub } from '../shared/types.ts'
+import type { DtsyncPublisherInit, HttpPublisherInit, PublisherComponents, PublisherInit, PubSub } from '../shared/types.ts'
+import { checkNodeInit } from '../syncers/dtsync/node.ts'
 import { checkSigningKey } from '../syncers/httpsync/signed-head.ts'
 
 /** PublisherInit, checked, with what the components say. */
-export interface PublisherConfig extends Omit<PublisherInit, 'http'> {
+export interface PublisherConfig extends Omit<PublisherInit, 'http' | 'dtsync'> {
   id: PeerId
 
   /** Absent: off. */
   http?: Omit<HttpPublisherInit, 'listen'> & { listen?: Listen, privateKey: PrivateKey }
+
+  /** Absent: off. */
+  dtsync?: DtsyncPublisherInit & { libp2p: Libp2p, topic: string }
   pubsub?: PubSub
 }
 
@@ -27,17 +31,20 @@ export function publisherConfig (components: PublisherComponents, init: Publishe
   const { libp2p, privateKey } = components
   if (privateKey != null) { checkKey(privateKey, libp2p) }
   checkText('topic', init.topic)
-  if (init.http == null || init.http === false) {
-    throw new InvalidOptionError('http', 'is needed: without it there is nothing to serve on')
+  const dtsync = dtsyncConfig(init, libp2p)
+  const http = init.http == null || init.http === false ? undefined : httpConfig(init.http, libp2p, privateKey)
+  if (http == null && dtsync == null) {
+    throw new InvalidOptionError('http', 'is needed, or a libp2p node and a topic: without them there is nothing to serve on')
   }
-  if (privateKey == null) { throw new InvalidOptionError('privateKey', whyKey(libp2p)) }
+  const id = libp2p?.peerId ?? peerIdFromPrivateKey(privateKey as PrivateKey)
   return Object.freeze({
     ...init,
     root: toCid('root', init.root),
     senders: init.senders == null ? undefined : [...init.senders],
     announceAddrs: toAddrs('announceAddrs', init.announceAddrs),
-    id: peerIdFromPrivateKey(privateKey),
-    http: { ...httpConfig(init.http), privateKey },
+    id,
+    http,
+    dtsync,
     pubsub: components.pubsub ?? pubsubOf(libp2p)
   })
 }
@@ -63,12 +70,26 @@ function whyKey (libp2p?: Libp2p): string {
   return `is needed to sign heads${how}`
 }
 
-function httpConfig (http: HttpPublisherInit): Omit<HttpPublisherInit, 'listen'> & { listen?: Listen } {
+function dtsyncConfig ({ dtsync, topic }: PublisherInit, libp2p?: Libp2p): PublisherConfig['dtsync'] {
+  if (dtsync === false) { return undefined }
+  if (libp2p == null || topic == null) {
+    if (dtsync == null) { return undefined }
+    throw new InvalidOptionError('dtsync', `needs ${libp2p == null ? 'a libp2p node' : 'a topic'}`)
+  }
+  if (dtsync?.allowPeer != null && typeof dtsync.allowPeer !== 'function') {
+    throw new InvalidOptionError('dtsync.allowPeer', 'must be a function')
+  }
+  checkNodeInit(dtsync ?? {}, 'dtsync.')
+  return { ...dtsync, libp2p, topic }
+}
+
+function httpConfig (http: HttpPublisherInit, libp2p?: Libp2p, privateKey?: PrivateKey): PublisherConfig['http'] {
+  if (privateKey == null) { throw new InvalidOptionError('privateKey', whyKey(libp2p)) }
   checkText('http.headTopic', http.headTopic)
   if (http.handlerPath != null && (typeof http.handlerPath !== 'string' || /[?#]/.test(http.handlerPath))) {
     throw new InvalidOptionError('http.handlerPath', 'must be a path')
   }
-  return { ...http, addrs: toAddrs('http.addrs', http.addrs), listen: http.listen == null ? undefined : parseListen(http.listen) }
+  return { ...http, privateKey, addrs: toAddrs('http.addrs', http.addrs), listen: http.listen == null ? undefined : parseListen(http.listen) }
 }
 
 function parseListen (listen: string): Listen {

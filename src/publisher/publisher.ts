@@ -5,7 +5,9 @@ import { CODE_HTTP, CODE_P2P, type Multiaddr } from '@multiformats/multiaddr'
 import type { CID } from 'multiformats/cid'
 import { gossipSender, sendAnnounce } from '../announce/index.ts'
 import { DagsyncError } from '../shared/errors.ts'
+import { stripPeerId } from '../shared/multiaddrs.ts'
 import type { AnnounceResult, AnnounceSender, PublisherComponents, PublisherInit } from '../shared/types.ts'
+import { DtsyncServer } from '../syncers/dtsync/serve.ts'
 import type { HttpHandler, HttpServer } from '../syncers/httpsync/http-types.ts'
 import { createHttpHandler } from '../syncers/httpsync/serve.ts'
 import { handleWebRequest } from '../syncers/httpsync/web.ts'
@@ -41,6 +43,7 @@ export class Publisher implements Startable, AsyncDisposable {
   readonly #config: Readonly<PublisherConfig>
   readonly #root: Root
   readonly #handler?: HttpHandler
+  readonly #dtsync?: DtsyncServer
   readonly #log?: Logger
   #session?: Session
   #starting?: AbortController
@@ -50,11 +53,15 @@ export class Publisher implements Startable, AsyncDisposable {
   constructor (components: PublisherComponents, init: PublisherInit = {}) {
     const { linkSystem, libp2p, datastore } = components ?? {}
     this.#config = publisherConfig(components, init)
-    const { id, http, topic, root } = this.#config
+    const { id, http, dtsync, topic, root } = this.#config
     this.id = id
     this.protocol = libp2p == null ? CODE_HTTP : CODE_P2P
     this.#log = (components.logger ?? libp2p?.logger)?.forComponent('dagsync:publisher')
     this.#root = new Root({ id, topic, datastore, initial: root })
+    if (dtsync != null) {
+      const { allowPeer } = dtsync
+      this.#dtsync = new DtsyncServer(dtsync.libp2p, { topic: dtsync.topic, linkSystem, allowPeer, root: () => this.root }, dtsync)
+    }
     if (http != null) {
       this.#handler = createHttpHandler({ linkSystem, privateKey: http.privateKey, log: this.#log }, {
         root: () => this.root,
@@ -75,8 +82,7 @@ export class Publisher implements Startable, AsyncDisposable {
    * handlerPath each comes twice, since peers before go-libipni v0.6.9 only read the older /httpath.
    */
   addrs (): Multiaddr[] {
-    const { http } = this.#config
-    return reachable(withHandlerPath([...http?.addrs ?? [], ...this.#session?.server?.addrs() ?? []], http?.handlerPath))
+    return reachable([...this.#httpAddrs(), ...this.#libp2pAddrs()])
   }
 
   /** Serves another root, without announcing it; undefined: no head. With a datastore it is stored first. Throws InvalidOptionError. */
@@ -130,12 +136,21 @@ export class Publisher implements Startable, AsyncDisposable {
       const session = this.#session
       this.#session = undefined
       session?.controller.abort(reason)
-      await Promise.all([session?.server?.stop(), ...session?.ownSenders.map(async sender => sender.stop?.()) ?? []])
+      await Promise.all([session?.server?.stop(), this.#dtsync?.stop(), ...session?.ownSenders.map(async sender => sender.stop?.()) ?? []])
     })
   }
 
   async [Symbol.asyncDispose] (): Promise<void> {
     await this.stop()
+  }
+
+  #httpAddrs (): Multiaddr[] {
+    const { http } = this.#config
+    return withHandlerPath([...http?.addrs ?? [], ...this.#session?.server?.addrs() ?? []], http?.handlerPath)
+  }
+
+  #libp2pAddrs (): Multiaddr[] {
+    return this.#config.dtsync?.libp2p.getMultiaddrs().map(stripPeerId) ?? []
   }
 
   async #open (signal: AbortSignal): Promise<Session> {
@@ -145,6 +160,12 @@ export class Publisher implements Startable, AsyncDisposable {
     const server = http?.listen == null || this.#handler == null
       ? undefined
       : await startHttpServer(this.#handler, { ...http.listen, signal })
+    try {
+      await this.#dtsync?.start()
+    } catch (error) {
+      await server?.stop()
+      throw error
+    }
     return { server, senders: senders ?? ownSenders, ownSenders, controller: new AbortController() }
   }
 
@@ -154,7 +175,7 @@ export class Publisher implements Startable, AsyncDisposable {
     const signal = anySignal(session.controller.signal, options?.signal)
     signal.throwIfAborted()
     if (root == null || session.senders.length === 0) { return [] }
-    const addrs = reachable(this.#config.announceAddrs ?? chooseAnnounceAddrs(this.addrs()))
+    const addrs = reachable(this.#config.announceAddrs ?? chooseAnnounceAddrs(this.#httpAddrs(), this.#libp2pAddrs()))
     return unlessAborted(sendAnnounce(root, addrs, session.senders, { signal }), signal)
   }
 

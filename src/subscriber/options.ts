@@ -5,6 +5,7 @@ import {
 } from '../shared/constants.ts'
 import { InvalidOptionError, InvalidSelectorError } from '../shared/errors.ts'
 import type { SubscriberInit, SyncOptions } from '../shared/types.ts'
+import { checkNodeInit } from '../syncers/dtsync/node.ts'
 import { exploreRecursiveWithStop, parseSelector, recursionLimitNone } from '../traversal/index.ts'
 
 const DEFAULTS = {
@@ -39,6 +40,7 @@ export function subscriberConfig (init: SubscriberInit): SubscriberConfig {
   checkSegmentDepthLimit(config.segmentDepthLimit)
   checkReceiver(config.receiver)
   checkRetry(config.httpRetry)
+  checkNodeInit(config)
   checkSelector(config)
   return config
 }

@@ -2,8 +2,11 @@ import { createHttpClient } from '#http-client'
 import type { AbortOptions, ComponentLogger, Libp2p, PeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import { TransportUnavailableError } from '../shared/errors.ts'
-import { findHttpAddrs } from '../shared/multiaddrs.ts'
-import type { AddressBook, LinkSystem } from '../shared/types.ts'
+import { createAddressBook } from '../shared/address-book.ts'
+import { findHttpAddrs, stripPeerId } from '../shared/multiaddrs.ts'
+import type { AddressBook, LinkSystem, Syncer } from '../shared/types.ts'
+import { DtsyncClient } from '../syncers/dtsync/client.ts'
+import { DtsyncSyncer } from '../syncers/dtsync/sync.ts'
 import type { HttpClient } from '../syncers/httpsync/client.ts'
 import { HttpSyncer } from '../syncers/httpsync/sync.ts'
 import type { SubscriberConfig } from './options.ts'
@@ -24,7 +27,9 @@ export interface Destination {
 
 /** A syncer and what it was made for; a handler keeps its last one, so that connections and paths are found once. */
 export interface Route {
-  syncer: HttpSyncer
+  /** Over HTTP it knows which address worked. */
+  syncer: Syncer & { readonly workingAddr?: Multiaddr }
+  transport: 'http' | 'dtsync'
   addrs: Multiaddr[]
   key: string
 }
@@ -35,55 +40,80 @@ interface Components {
   logger?: ComponentLogger
 }
 
-/** Peer and addresses to a syncer. HTTP is preferred when it is known. */
+/** Peer and addresses to a syncer: HTTP when an address is known, else dtsync. */
 export class Router {
   readonly #components: Components
   readonly #config: SubscriberConfig
   readonly #book: AddressBook
+  readonly #libp2pBook = createAddressBook()
   readonly #clients = new Map<boolean, HttpClient>()
+  readonly #dtsync?: DtsyncClient
 
   constructor (components: Components, config: SubscriberConfig, book: AddressBook) {
+    const { libp2p } = components
+    const { topic } = config
     this.#components = components
     this.#config = config
     this.#book = book
+    if (libp2p != null && topic != null) { this.#dtsync = new DtsyncClient(libp2p, { ...config, topic }) }
   }
 
   /** Throws TransportUnavailableError. */
   async route (to: Destination, last?: Route, options?: AbortOptions): Promise<Route> {
     const given = findHttpAddrs(to.addrs)
-    const known = await this.#known(to.peerId, options)
-    const addrs = unique(to.doubtful === true ? [...known, ...given] : [...given, ...known])
-    if (addrs.length === 0) {
-      const seen = to.addrs.length === 0 ? 'none is known' : `none among ${to.addrs.map(String).join(', ')}`
-      throw new TransportUnavailableError(to.peerId, [`http: needs an HTTP address, ${seen}`])
-    }
+    const known = await this.#knownHttp(to.peerId, options)
+    const addrs = ordered(to, given, known)
+    if (addrs.length === 0) { return this.#dtsyncRoute(to, last) }
     const filterIPs = this.#config.receiver?.filterIPs === true && (to.announced === true || given.length === 0)
-    const key = `${filterIPs} ${addrs.map(String).join(' ')}`
+    const key = `http ${filterIPs} ${addrs.map(String).join(' ')}`
     if (last?.key === key) { return last }
     const { fetch: _, ...limits } = this.#config
     const syncer = new HttpSyncer(
       { linkSystem: this.#components.linkSystem, client: this.#client(filterIPs), logger: this.#components.logger },
       { peerId: to.peerId, addrs, ...limits }
     )
-    return { syncer, addrs, key }
+    return { syncer, transport: 'http', addrs, key }
   }
 
   /** The sync was good: given addresses replace older ones, unless it was an older one that worked. */
   remember (to: Destination, route: Route): void {
-    const given = findHttpAddrs(to.addrs)
-    const worked = route.syncer.workingAddr
+    const isHttp = route.transport === 'http'
+    const book = isHttp ? this.#book : this.#libp2pBook
+    const given = isHttp ? findHttpAddrs(to.addrs) : to.addrs
+    const worked = isHttp ? route.syncer.workingAddr : this.#connectedAddr(to.peerId)
     const replace = given.length > 0 && (worked == null || given.some(addr => addr.equals(worked)))
-    if (replace) { this.#book.delete(to.peerId) }
-    this.#book.add(to.peerId, replace ? given : worked == null ? route.addrs : [worked], this.#config.addrTTL)
+    if (replace) { book.delete(to.peerId) }
+    book.add(to.peerId, replace ? given : worked == null ? route.addrs : [worked], this.#config.addrTTL)
   }
 
   async stop (): Promise<void> {
     const clients = [...this.#clients.values()]
     this.#clients.clear()
-    await Promise.all(clients.map(async client => client.stop()))
+    await Promise.all([...clients.map(async client => client.stop()), this.#dtsync?.stop()])
   }
 
-  async #known (peerId: PeerId, options?: AbortOptions): Promise<Multiaddr[]> {
+  #dtsyncRoute (to: Destination, last?: Route): Route {
+    const { linkSystem, libp2p } = this.#components
+    const { topic, stallTimeout, maxBlockSize, httpTimeout: headTimeout } = this.#config
+    if (libp2p == null || topic == null || this.#dtsync == null) {
+      const seen = to.addrs.length === 0 ? 'none is known' : `none among ${to.addrs.map(String).join(', ')}`
+      const lacking = libp2p == null ? 'a libp2p node' : 'a topic'
+      throw new TransportUnavailableError(to.peerId, [`http: needs an HTTP address, ${seen}`, `dtsync: needs ${lacking}`])
+    }
+    const addrs = ordered(to, to.addrs, this.#libp2pBook.get(to.peerId))
+    const key = `dtsync ${addrs.map(String).join(' ')}`
+    if (last?.key === key) { return last }
+    const init = { peerId: to.peerId, topic, addrs, stallTimeout, maxBlockSize, headTimeout }
+    return { syncer: new DtsyncSyncer({ linkSystem, libp2p, client: this.#dtsync }, init), transport: 'dtsync', addrs, key }
+  }
+
+  /** Where a connection goes that was not opened by the peer. */
+  #connectedAddr (peerId: PeerId): Multiaddr | undefined {
+    const out = this.#components.libp2p?.getConnections(peerId).find(({ direction }) => direction === 'outbound')
+    return out == null ? undefined : stripPeerId(out.remoteAddr)
+  }
+
+  async #knownHttp (peerId: PeerId, options?: AbortOptions): Promise<Multiaddr[]> {
     const booked = this.#book.get(peerId)
     if (booked.length > 0 || this.#components.libp2p == null) { return booked }
     try {
@@ -105,6 +135,8 @@ export class Router {
   }
 }
 
-function unique (addrs: Multiaddr[]): Multiaddr[] {
+/** Given ones first, unless they are doubtful; each once. */
+function ordered ({ doubtful }: Destination, given: Multiaddr[], known: Multiaddr[]): Multiaddr[] {
+  const addrs = doubtful === true ? [...known, ...given] : [...given, ...known]
   return addrs.filter((addr, i) => addrs.findIndex(other => other.equals(addr)) === i)
 }

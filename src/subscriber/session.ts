@@ -3,7 +3,7 @@ import type { CID } from 'multiformats/cid'
 import { CustomProgressEvent } from 'progress-events'
 import { Receiver } from '../announce/index.ts'
 import type { Broadcast } from '../events/broadcast.ts'
-import { ContentNotFoundError, SubscriberStoppedError } from '../shared/errors.ts'
+import { ContentNotFoundError, SubscriberStoppedError, TransferRejectedError } from '../shared/errors.ts'
 import { stripPeerId } from '../shared/multiaddrs.ts'
 import type { AddressBook, Announce, PubSub, SubscriberComponents, SyncFinished, SyncOptions } from '../shared/types.ts'
 import { exploreRecursiveWithStop, stopNode } from '../traversal/stop-at.ts'
@@ -158,7 +158,8 @@ export class Session {
       const error = cause instanceof Error ? cause : new Error(String(cause), { cause })
       this.#log?.('announced sync of %c from %p failed - %e', announce.cid, peerId, error)
       this.#receiver?.uncacheCid(announce.cid, peerId)
-      this.#kept.events.emit({ cid: announce.cid, peerId, count: 0, error })
+      // as in Go: who is not allowed to sync from a publisher hears of nothing
+      if (!(error instanceof TransferRejectedError)) { this.#kept.events.emit({ cid: announce.cid, peerId, count: 0, error }) }
     }
   }
 

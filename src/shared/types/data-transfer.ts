@@ -81,6 +81,20 @@ export interface PullOptions extends AbortOptions {
    * @default that of the exchange
    */
   linkSystem?: LinkSystem
+
+  /**
+   * How long a peer that can be reached may send nothing, in milliseconds; then StalledError.
+   *
+   * @default that of DataTransferInit
+   */
+  stallTimeout?: number
+
+  /**
+   * The largest block that is taken from the peer, in bytes; frames have a limit of their own, 4 MiB.
+   *
+   * @default none
+   */
+  maxBlockSize?: number
 }
 
 /** Data transfer of one node: pulls with vouchers over graphsync. */

@@ -61,6 +61,13 @@ export interface RequestOptions extends AbortOptions {
   /** Sent with the request. */
   extensions?: Record<string, any>
 
+  /**
+   * The largest block that is taken from the responder, in bytes; frames have a limit of their own, 4 MiB.
+   *
+   * @default none
+   */
+  maxBlockSize?: number
+
   /** Called when the peer is asked: the store alone was not enough. */
   onAsk?: () => void
 
@@ -134,6 +141,7 @@ export interface GraphExchange extends Startable, AsyncDisposable {
    * @throws {TransferRejectedError} the peer refused
    * @throws {TransferFailedError} the peer failed, lied or went away
    * @throws {StalledError} the peer is silent
+   * @throws {BlockTooLargeError} a block is over `maxBlockSize`
    * @throws {InvalidSelectorError} the selector cannot be compiled
    * @throws {InvalidMessageError} a block does not decode
    * @throws {UnknownCodecError} the walk came to a codec that is not known

@@ -1,8 +1,9 @@
-import type { ComponentLogger, Libp2p, Metrics, PrivateKey } from '@libp2p/interface'
+import type { ComponentLogger, Libp2p, Metrics, PeerId, PrivateKey } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { Datastore } from 'interface-datastore'
 import type { CID } from 'multiformats/cid'
 import type { AnnounceSender, PubSub } from './announce.ts'
+import type { DataTransfer } from './data-transfer.ts'
 import type { LinkSystem } from './store.ts'
 
 export interface PublisherComponents {
@@ -37,6 +38,9 @@ export interface PublisherInit {
   /** Plain HTTP; needs privateKey. Absent: off. */
   http?: HttpPublisherInit | false
 
+  /** Head protocol, graphsync and data transfer. Absent: on with a node and a topic. */
+  dtsync?: DtsyncPublisherInit | false
+
   /** Absent: a gossip sender when there is pubsub and a topic. The caller stops senders that it passes in. */
   senders?: AnnounceSender[]
 
@@ -45,6 +49,21 @@ export interface PublisherInit {
    * when nothing else exists.
    */
   announceAddrs?: Multiaddr[]
+}
+
+export interface DtsyncPublisherInit {
+  /** Whether a peer may sync; heads are told to everybody. Absent: all may. */
+  allowPeer?: (peer: PeerId) => boolean
+
+  /**
+   * Graphsync requests in progress on the node, each way; further ones wait. The same for all that share the node.
+   *
+   * @default { inbound: 1024, outbound: 1024 }
+   */
+  maxGraphsyncRequests?: { inbound?: number, outbound?: number }
+
+  /** An existing data transfer manager, which its owner starts and stops. Absent: one per node is made and shared. */
+  dataTransfer?: DataTransfer
 }
 
 export interface HttpPublisherInit {

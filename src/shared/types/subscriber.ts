@@ -5,6 +5,7 @@ import type { Datastore } from 'interface-datastore'
 import type { CID } from 'multiformats/cid'
 import type { ProgressEvent, ProgressOptions } from 'progress-events'
 import type { PubSub, ReceiverInit } from './announce.ts'
+import type { DataTransfer } from './data-transfer.ts'
 import type { RecursionLimit, SelectorNode } from './selector.ts'
 import type { LinkSystem } from './store.ts'
 
@@ -116,6 +117,19 @@ export interface SubscriberInit {
    * @default 60_000
    */
   stallTimeout?: number
+
+  /**
+   * An existing data transfer manager for syncs over libp2p, which its owner starts and stops. Absent: one per node is made when
+   * it is needed, and shared by the publishers and subscribers on it.
+   */
+  dataTransfer?: DataTransfer
+
+  /**
+   * Graphsync requests in progress on the node, each way; further ones wait. The same for all that share the node.
+   *
+   * @default { inbound: 1024, outbound: 1024 }
+   */
+  maxGraphsyncRequests?: { inbound?: number, outbound?: number }
 }
 
 /** Retries of one HTTP request; delays are milliseconds. */

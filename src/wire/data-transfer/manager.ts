@@ -104,12 +104,12 @@ export class Manager implements DataTransfer {
   }
 
   /** pull() without a generator: for loops that want no promise where there is nothing to wait for. close() must follow. */
-  open (peer: PeerId, voucher: Voucher, root: CID, selector: SelectorNode, { signal, linkSystem }: PullOptions = {}): Pull {
-    signal?.throwIfAborted()
+  open (peer: PeerId, voucher: Voucher, root: CID, selector: SelectorNode, options: PullOptions = {}): Pull {
+    options.signal?.throwIfAborted()
     if (this.removeValidator == null) { throw new TransferFailedError('data transfer is not started') }
     const { graphsync: exchange, network, config } = this
     const pull: Pull = new Pull(peer, voucher, root, selector, {
-      exchange, network, config, linkSystem, signal, nextId: () => ++this.lastId, onClose: () => { this.pulls.delete(pull) }
+      exchange, network, config, options, nextId: () => ++this.lastId, onClose: () => { this.pulls.delete(pull) }
     })
     this.pulls.add(pull)
     return pull

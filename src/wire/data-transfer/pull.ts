@@ -1,10 +1,9 @@
 import type { PeerId } from '@libp2p/interface'
 import type { CID } from 'multiformats/cid'
 import { ContentNotFoundError, InvalidMessageError, TransferFailedError, TransferRejectedError } from '../../shared/errors.ts'
-import type { DataTransferInit, TransferRequest, TransferResponse, Voucher } from '../../shared/types/data-transfer.ts'
+import type { DataTransferInit, PullOptions, TransferRequest, TransferResponse, Voucher } from '../../shared/types/data-transfer.ts'
 import type { GraphsyncBlock, GraphsyncResponse } from '../../shared/types/graphsync.ts'
 import type { SelectorNode } from '../../shared/types/selector.ts'
-import type { LinkSystem } from '../../shared/types/store.ts'
 import { GraphsyncStatus } from '../graphsync/constants.ts'
 import type { Exchange } from '../graphsync/exchange.ts'
 import type { OutgoingRequest } from '../graphsync/request.ts'
@@ -17,8 +16,7 @@ export interface PullInit {
   exchange: Exchange
   network: Network
   config: Required<DataTransferInit>
-  linkSystem?: LinkSystem
-  signal?: AbortSignal
+  options: PullOptions
 
   /** A transfer id that was not used before. */
   nextId: () => bigint
@@ -72,7 +70,7 @@ export class Pull {
       restart: reason => { this.request?.fail(reason) },
       fail: error => { this.fail(error) }
     })
-    init.signal?.addEventListener('abort', this.abort)
+    init.options.signal?.addEventListener('abort', this.abort)
   }
 
   /** Whether the walk has come to the selector's stop link. */
@@ -98,8 +96,8 @@ export class Pull {
   close (): void {
     if (this.closed) { return }
     this.closed = true
-    const { signal, network, onClose } = this.init
-    signal?.removeEventListener('abort', this.abort)
+    const { options, network, onClose } = this.init
+    options.signal?.removeEventListener('abort', this.abort)
     this.watch.stop()
     this.request?.close()
     if (this.asked && !this.ended && !this.finished) {
@@ -136,7 +134,7 @@ export class Pull {
     }
   }
 
-  private readonly abort = (): void => { this.fail(this.init.signal?.reason) }
+  private readonly abort = (): void => { this.fail(this.init.options.signal?.reason) }
 
   private end (): void {
     this.ended = true
@@ -172,15 +170,15 @@ export class Pull {
   }
 
   private async open (): Promise<OutgoingRequest> {
-    const { exchange, linkSystem, config } = this.init
+    const { exchange, options, config } = this.init
     const { peer, voucher, root, selector, id: transferId, type } = this
     const message = messageToNode({
       request: { ...NO_REQUEST, baseCid: root, type, pull: true, selector, voucher: voucher.value, voucherType: voucher.type, transferId }
     })
     return await exchange.open(peer, root, selector, {
-      linkSystem,
-      extensions: { [DATA_TRANSFER_EXTENSION]: message },
       stallTimeout: config.stallTimeout,
+      ...options,
+      extensions: { [DATA_TRANSFER_EXTENSION]: message },
       signal: this.stopped.signal,
       onAsk: () => {
         this.asked = true

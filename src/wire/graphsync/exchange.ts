@@ -38,6 +38,7 @@ export interface ExchangeInit extends GraphsyncInit {
 }
 
 export class Exchange implements GraphExchange {
+  readonly limits: Readonly<{ inbound: number, outbound: number }>
   private readonly linkSystem: LinkSystem | undefined
   private readonly network: Network
   private readonly validators = new Set<RequestValidator>()
@@ -46,8 +47,11 @@ export class Exchange implements GraphExchange {
 
   constructor ({ libp2p, linkSystem }: GraphsyncComponents, init: ExchangeInit = {}) {
     this.linkSystem = linkSystem
-    this.inbound = new Slots(checked('maxInboundRequests', init.maxInboundRequests))
-    this.outbound = new Slots(checked('maxOutboundRequests', init.maxOutboundRequests))
+    this.limits = {
+      inbound: checked('maxInboundRequests', init.maxInboundRequests), outbound: checked('maxOutboundRequests', init.maxOutboundRequests)
+    }
+    this.inbound = new Slots(this.limits.inbound)
+    this.outbound = new Slots(this.limits.outbound)
     this.network = new Network({ libp2p, slots: this.inbound, writeTimeout: init.writeTimeout, onRequests: this.onRequests })
   }
 
@@ -101,6 +105,11 @@ export class Exchange implements GraphExchange {
       this.outbound.release()
       throw error
     }
+  }
+
+  /** Opens the stream to a peer, in the background, for a request that is about to come. */
+  connect (peerId: PeerId): void {
+    if (this.network.isStarted) { this.network.peer(peerId).outbox.connect() }
   }
 
   private async untilFree (slot: Promise<void>, signal?: AbortSignal): Promise<void> {

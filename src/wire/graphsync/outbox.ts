@@ -51,6 +51,11 @@ export class Outbox {
     return this.stream != null
   }
 
+  /** Opens the stream, for what is about to come. */
+  connect (): void {
+    if (!this.connected && this.idle) { this.push({ parts: [], bytes: 0, done: [] }) }
+  }
+
   push (frame: Frame): void {
     if (this.closed.signal.aborted) {
       end([frame], this.closed.signal.reason)

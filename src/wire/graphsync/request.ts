@@ -1,5 +1,5 @@
 import type { CID } from 'multiformats/cid'
-import { ContentNotFoundError, StalledError, TransferFailedError } from '../../shared/errors.ts'
+import { BlockTooLargeError, ContentNotFoundError, StalledError, TransferFailedError } from '../../shared/errors.ts'
 import type { GraphsyncBlock, RequestOptions } from '../../shared/types/graphsync.ts'
 import type { SelectorNode } from '../../shared/types/selector.ts'
 import type { LinkSystem } from '../../shared/types/store.ts'
@@ -324,6 +324,8 @@ export class OutgoingRequest extends Inflow {
   }
 
   private put (cid: CID, bytes: Uint8Array): unknown {
+    const { maxBlockSize } = this.options
+    if (maxBlockSize != null && bytes.length > maxBlockSize) { throw new BlockTooLargeError(`block ${cid}`, maxBlockSize) }
     return holdsItself(cid) ? undefined : this.linkSystem.blockstore.put(cid, bytes, this.options)
   }
 }

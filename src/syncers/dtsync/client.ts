@@ -1,0 +1,57 @@
+import type { Libp2p, PeerId } from '@libp2p/interface'
+import type { CID } from 'multiformats/cid'
+import { TransferFailedError } from '../../shared/errors.ts'
+import { HeadClient } from './head.ts'
+import type { QueryHeadOptions } from './head.ts'
+import { DtsyncNode } from './node.ts'
+import type { DtsyncNodeInit } from './node.ts'
+
+/** What the syncers of one subscriber share: streams for head queries, and the node's data transfer. Joins the node when it is used. */
+export class DtsyncClient {
+  private readonly libp2p: Libp2p
+  private readonly init: DtsyncNodeInit
+  private readonly heads: HeadClient
+  private joined: Promise<DtsyncNode> | undefined
+  private stopped = false
+
+  constructor (libp2p: Libp2p, init: DtsyncNodeInit & { topic: string }) {
+    this.libp2p = libp2p
+    this.init = init
+    this.heads = new HeadClient({ libp2p }, { topic: init.topic })
+  }
+
+  /** The graphsync stream, which a sync needs next, is opened meanwhile. Throws HeadQueryError and the signal's reason. */
+  async head (peer: PeerId, options: QueryHeadOptions): Promise<CID | undefined> {
+    const { transfers } = await this.node()
+    const head = this.heads.query(peer, options)
+    transfers.graphsync.connect(peer)
+    return await head
+  }
+
+  /** Throws InvalidOptionError. */
+  async node (): Promise<DtsyncNode> {
+    if (this.stopped) { throw new TransferFailedError('the syncer is stopped') }
+    this.joined ??= this.join()
+    return await this.joined
+  }
+
+  async stop (): Promise<void> {
+    this.stopped = true
+    this.heads.stop()
+    const { joined } = this
+    this.joined = undefined
+    const node = await joined?.catch(() => undefined)
+    await node?.leave()
+  }
+
+  private async join (): Promise<DtsyncNode> {
+    const node = DtsyncNode.of(this.libp2p, this.init)
+    try {
+      await node.join()
+      return node
+    } catch (error) {
+      this.joined = undefined
+      throw error
+    }
+  }
+}

@@ -1,0 +1,110 @@
+import type { Libp2p } from '@libp2p/interface'
+import { InvalidOptionError } from '../../shared/errors.ts'
+import type { DataTransfer } from '../../shared/types/data-transfer.ts'
+import { Manager } from '../../wire/data-transfer/manager.ts'
+import { Exchange } from '../../wire/graphsync/exchange.ts'
+import { PublisherSet } from './publishers.ts'
+
+export interface MaxGraphsyncRequests {
+  inbound?: number
+  outbound?: number
+}
+
+export interface DtsyncNodeInit {
+  /** An existing manager, which its owner starts and stops. */
+  dataTransfer?: DataTransfer
+  maxGraphsyncRequests?: MaxGraphsyncRequests
+}
+
+/** Throws InvalidOptionError; `prefix` goes before the names of the fields. */
+export function checkNodeInit ({ dataTransfer, maxGraphsyncRequests: limits = {} }: DtsyncNodeInit, prefix = ''): void {
+  if (dataTransfer != null && !(dataTransfer instanceof Manager)) {
+    throw new InvalidOptionError(`${prefix}dataTransfer`, 'must be made by createDataTransfer()')
+  }
+  for (const way of ['inbound', 'outbound'] as const) {
+    const limit = limits?.[way]
+    if (limit !== undefined && (!Number.isSafeInteger(limit) || limit < 1)) {
+      throw new InvalidOptionError(`${prefix}maxGraphsyncRequests.${way}`, 'must be a whole number above 0')
+    }
+  }
+}
+
+const nodes = new WeakMap<Libp2p, DtsyncNode>()
+
+/**
+ * What publishers and subscribers of one libp2p node share without being told: libp2p takes one handler for a protocol. Runs while
+ * somebody uses it.
+ */
+export class DtsyncNode {
+  readonly transfers: Manager
+  readonly publishers: PublisherSet
+  private readonly graphsync: Exchange | undefined
+  private users = 0
+  private transition: Promise<void> = Promise.resolve()
+
+  private constructor (libp2p: Libp2p, { dataTransfer, maxGraphsyncRequests: limits = {} }: DtsyncNodeInit) {
+    this.graphsync = dataTransfer == null
+      ? new Exchange({ libp2p }, { maxInboundRequests: limits.inbound, maxOutboundRequests: limits.outbound })
+      : undefined
+    this.transfers = dataTransfer as Manager | undefined ?? new Manager({ libp2p, graphsync: this.graphsync })
+    this.publishers = new PublisherSet(this.transfers)
+  }
+
+  /**
+   * The node's, made when it is not there.
+   *
+   * @throws {InvalidOptionError} what is asked for differs from what others on the node use
+   */
+  static of (libp2p: Libp2p, init: DtsyncNodeInit = {}): DtsyncNode {
+    const known = nodes.get(libp2p)
+    if (known != null && known.users > 0) {
+      known.check(init)
+      return known
+    }
+    const node = new DtsyncNode(libp2p, init)
+    if (known != null) { node.transition = known.transition } // it may still be at its end
+    nodes.set(libp2p, node)
+    return node
+  }
+
+  /** leave() must follow. */
+  async join (): Promise<void> {
+    this.users++
+    try {
+      await this.inTurn(async () => {
+        await this.graphsync?.start()
+        if (this.graphsync != null) { await this.transfers.start() }
+      })
+    } catch (error) {
+      await this.leave()
+      throw error
+    }
+  }
+
+  async leave (): Promise<void> {
+    this.users--
+    await this.inTurn(async () => {
+      if (this.users > 0 || this.graphsync == null) { return }
+      await this.transfers.stop()
+      await this.graphsync.stop()
+    })
+  }
+
+  private check ({ dataTransfer, maxGraphsyncRequests = {} }: DtsyncNodeInit): void {
+    if (dataTransfer != null && dataTransfer !== this.transfers) {
+      throw new InvalidOptionError('dataTransfer', 'is not the one that this node uses already')
+    }
+    for (const way of ['inbound', 'outbound'] as const) {
+      const limit = maxGraphsyncRequests[way]
+      if (limit != null && this.graphsync != null && limit !== this.graphsync.limits[way]) {
+        throw new InvalidOptionError(`maxGraphsyncRequests.${way}`, `is ${this.graphsync.limits[way]} on this node already`)
+      }
+    }
+  }
+
+  private async inTurn (step: () => Promise<void>): Promise<void> {
+    const done = this.transition.then(step)
+    this.transition = done.catch(() => {})
+    return done
+  }
+}

@@ -1,0 +1,62 @@
+import type { PeerId } from '@libp2p/interface'
+import type { CID } from 'multiformats/cid'
+import { InvalidOptionError } from '../../shared/errors.ts'
+import type { DataTransfer, VoucherDecision } from '../../shared/types/data-transfer.ts'
+import type { LinkSystem } from '../../shared/types/store.ts'
+import { LEGS_VOUCHER_RESULT_TYPE, LEGS_VOUCHER_TYPE, voucherFromNode } from './voucher.ts'
+
+/** A publisher, as far as a pull needs it. */
+export interface Served {
+  topic: string
+  linkSystem: LinkSystem
+  allowPeer?: (peer: PeerId) => boolean
+}
+
+const REJECTED: VoucherDecision = { accept: false }
+
+/** The publishers of one node. A pull is served by the one who has its root, if that one allows the peer. */
+export class PublisherSet {
+  private readonly transfers: DataTransfer
+  private readonly publishers = new Map<string, Served>()
+  private removeVoucherType: (() => void) | undefined
+
+  constructor (transfers: DataTransfer) {
+    this.transfers = transfers
+  }
+
+  /** Throws InvalidOptionError for a second one of a topic. */
+  add (publisher: Served): void {
+    const { topic } = publisher
+    if (this.publishers.has(topic)) { throw new InvalidOptionError('topic', `has a publisher on this node already: ${topic}`) }
+    this.publishers.set(topic, publisher)
+    this.removeVoucherType ??= this.transfers.addVoucherType(LEGS_VOUCHER_TYPE, this.validate)
+  }
+
+  remove (publisher: Served): void {
+    if (this.publishers.get(publisher.topic) !== publisher) { return }
+    this.publishers.delete(publisher.topic)
+    if (this.publishers.size > 0) { return }
+    this.removeVoucherType?.()
+    this.removeVoucherType = undefined
+  }
+
+  /** As Go, the voucher's head is not compared with what is asked for. Go: legsValidator, dagsync/dtsync/voucher.go. */
+  private readonly validate = (peer: PeerId, voucher: unknown, root: CID): VoucherDecision | Promise<VoucherDecision> => {
+    if (voucherFromNode(voucher).head == null) { return REJECTED }
+    const allowing = [...this.publishers.values()].filter(({ allowPeer }) => allowPeer == null || allowPeer(peer))
+    if (allowing.length === 0) { return REJECTED }
+    return allowing.length === 1 ? accepted(allowing[0]) : whoHas(allowing, root).then(accepted)
+  }
+}
+
+/** The first one who has the root; where nobody has it, the first one is to say so. */
+async function whoHas (publishers: Served[], root: CID): Promise<Served> {
+  for (const publisher of publishers) {
+    if (await publisher.linkSystem.has(root)) { return publisher }
+  }
+  return publishers[0]
+}
+
+function accepted ({ linkSystem }: Served): VoucherDecision {
+  return { accept: true, linkSystem, result: { Code: 0 }, resultType: LEGS_VOUCHER_RESULT_TYPE }
+}

@@ -1,0 +1,157 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+import type { AbortOptions, Libp2p, PeerId } from '@libp2p/interface'
+import type { Multiaddr } from '@multiformats/multiaddr'
+import type { CID } from 'multiformats/cid'
+import { InvalidOptionError, TransportUnavailableError } from '../../shared/errors.ts'
+import type { LinkSystem, SelectorNode, Syncer, SyncerSyncOptions } from '../../shared/types.ts'
+import { DtsyncClient } from './client.ts'
+import { LEGS_VOUCHER_TYPE, voucherToNode } from './voucher.ts'
+
+export interface DtsyncSyncerComponents {
+  linkSystem: LinkSystem
+  libp2p: Libp2p
+
+  /** Shared with other syncers, and not stopped with this one. */
+  client?: DtsyncClient
+}
+
+export interface DtsyncSyncerInit {
+  peerId: PeerId
+
+  /** The publisher's: the head is asked for by it. */
+  topic: string
+
+  /** Where the publisher is, when libp2p does not know it. */
+  addrs?: Multiaddr[]
+
+  /**
+   * The limit for one head query, in milliseconds.
+   *
+   * @default 10_000
+   */
+  headTimeout?: number
+
+  /**
+   * How long a publisher that can be reached may send nothing, in milliseconds; then StalledError.
+   *
+   * @default 60_000
+   */
+  stallTimeout?: number
+
+  /**
+   * The largest block that is accepted, in bytes; a message of graphsync holds no larger one than the default.
+   *
+   * @default 4_194_304
+   */
+  maxBlockSize?: number
+}
+
+/**
+ * Syncs with one publisher over libp2p: the head protocol, then graphsync with data transfer. Go: dtsync.Syncer (v0.3.2).
+ * Differs: an abort goes over the wire, and only what is missing is fetched.
+ */
+export class DtsyncSyncer implements Syncer, AsyncDisposable {
+  private readonly linkSystem: LinkSystem
+  private readonly libp2p: Libp2p
+  private readonly init: DtsyncSyncerInit
+  private readonly client: DtsyncClient
+  private readonly ownClient: boolean
+
+  /** Throws InvalidOptionError. */
+  constructor (components: DtsyncSyncerComponents, init: DtsyncSyncerInit) {
+    const { linkSystem, libp2p, client } = components
+    if (linkSystem == null) { throw new InvalidOptionError('linkSystem', 'is missing') }
+    if (libp2p == null) { throw new InvalidOptionError('libp2p', 'is missing') }
+    if (init.peerId == null) { throw new InvalidOptionError('peerId', 'is missing') }
+    if (typeof init.topic !== 'string') { throw new InvalidOptionError('topic', 'must be a string') }
+    this.linkSystem = linkSystem
+    this.libp2p = libp2p
+    this.init = init
+    this.ownClient = client == null
+    this.client = client ?? new DtsyncClient(libp2p, { topic: init.topic })
+  }
+
+  /**
+   * The publisher's head; undefined when it has none.
+   *
+   * Throws HeadQueryError with its cause, TransportUnavailableError when no address is known, and what the signal was aborted with.
+   */
+  async head (options: AbortOptions = {}): Promise<CID | undefined> {
+    await this.prepare(options)
+    const { peerId, headTimeout: timeout } = this.init
+    return await this.client.head(peerId, { ...options, timeout })
+  }
+
+  /**
+   * Walks from root, over the store as far as it goes, then over what the publisher sends. Blocks are verified before they are
+   * stored. A lost connection is waited for and resumed (dagsync/data-transfer).
+   *
+   * Throws ContentNotFoundError, TransferRejectedError, TransferFailedError, StalledError, BlockTooLargeError, UnknownCodecError,
+   * UnknownHasherError, InvalidMessageError, InvalidSelectorError, what the store or onBlock throws, and what the signal was aborted
+   * with.
+   */
+  async sync (root: CID, selector: SelectorNode, options: SyncerSyncOptions = {}): Promise<void> {
+    const { signal, onBlock } = options
+    await this.prepare(options)
+    const { transfers } = await this.client.node()
+    const { stallTimeout, maxBlockSize, peerId } = this.init
+    const voucher = { type: LEGS_VOUCHER_TYPE, value: voucherToNode({ head: root }) }
+    const pull = transfers.open(peerId, voucher, root, selector, {
+      linkSystem: this.linkSystem, signal, maxBlockSize, ...(stallTimeout == null ? {} : { stallTimeout })
+    })
+    try {
+      for (;;) {
+        const step = pull.next()
+        const block = step instanceof Promise ? await step : step
+        if (block == null) { break }
+        const called = onBlock?.({ cid: block.cid, bytes: block.bytes.length, local: block.local })
+        if (called != null) { await called }
+        signal?.throwIfAborted()
+      }
+      if (pull.metStop) { options.onStopLink?.() }
+    } finally {
+      pull.close()
+    }
+  }
+
+  /** Ends what runs when the client is the syncer's own. */
+  async stop (): Promise<void> {
+    if (this.ownClient) { await this.client.stop() }
+  }
+
+  async [Symbol.asyncDispose] (): Promise<void> {
+    await this.stop()
+  }
+
+  /** Streams are opened by the peer id alone: libp2p has to know where that is. Throws TransportUnavailableError. */
+  private async prepare ({ signal }: AbortOptions): Promise<void> {
+    signal?.throwIfAborted()
+    const { libp2p, init: { peerId, addrs = [] } } = this
+    if (libp2p.getConnections(peerId).length > 0) { return }
+    if (addrs.length > 0) {
+      await libp2p.peerStore.merge(peerId, { multiaddrs: addrs }, { signal })
+    } else if (!await this.isKnown(signal)) {
+      try {
+        await libp2p.peerRouting.findPeer(peerId, { signal })
+      } catch (cause) {
+        signal?.throwIfAborted()
+        throw new TransportUnavailableError(peerId, ['dtsync: no address is known, and none was found'], { cause })
+      }
+    }
+  }
+
+  private async isKnown (signal?: AbortSignal): Promise<boolean> {
+    try {
+      const { addresses } = await this.libp2p.peerStore.get(this.init.peerId, { signal })
+      return addresses.length > 0
+    } catch (error) {
+      if (error instanceof Error && error.name === 'NotFoundError') { return false }
+      throw error
+    }
+  }
+}
+
+/** Syncs with one publisher over libp2p. Throws InvalidOptionError. Go: dtsync.NewSync, NewSyncer. */
+export function createDtsyncSyncer (components: DtsyncSyncerComponents, init: DtsyncSyncerInit): DtsyncSyncer {
+  return new DtsyncSyncer(components, init)
+}
