@@ -60,7 +60,7 @@ export class Publisher implements Startable, AsyncDisposable {
     this.#root = new Root({ id, topic, datastore, initial: root })
     if (dtsync != null) {
       const { allowPeer } = dtsync
-      this.#dtsync = new DtsyncServer(dtsync.libp2p, { topic: dtsync.topic, linkSystem, allowPeer, root: () => this.root }, dtsync)
+      this.#dtsync = new DtsyncServer(dtsync.libp2p, { topic: dtsync.topic, linkSystem, allowPeer }, dtsync)
     }
     if (http != null) {
       this.#handler = createHttpHandler({ linkSystem, privateKey: http.privateKey, log: this.#log }, {
@@ -90,6 +90,7 @@ export class Publisher implements Startable, AsyncDisposable {
     const root = toCid('cid', cid)
     options?.signal?.throwIfAborted()
     await this.#root.set(root, options)
+    this.#dtsync?.setRoot(this.root)
   }
 
   /**
@@ -161,6 +162,7 @@ export class Publisher implements Startable, AsyncDisposable {
       ? undefined
       : await startHttpServer(this.#handler, { ...http.listen, signal })
     try {
+      this.#dtsync?.setRoot(this.root)
       await this.#dtsync?.start()
     } catch (error) {
       await server?.stop()

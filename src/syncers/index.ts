@@ -20,9 +20,11 @@
 
 export { createHttpSyncer, HttpSyncer } from './httpsync/sync.ts'
 export type { HttpSyncerComponents, HttpSyncerInit } from './httpsync/sync.ts'
+export { createDtsyncSyncer, DtsyncSyncer } from './dtsync/sync.ts'
+export type { DtsyncSyncerComponents, DtsyncSyncerInit } from './dtsync/sync.ts'
 export type { HttpRetry, LinkSystem, SelectorNode, SyncedBlock, Syncer, SyncerSyncOptions } from '../shared/types.ts'
 export {
   BlockTooLargeError, ContentNotFoundError, DagsyncError, HashMismatchError, HeadQueryError, HttpStatusError, InvalidMessageError,
-  InvalidOptionError, InvalidSelectorError, InvalidSignedHeadError, TimeoutError, TransferFailedError, TransportUnavailableError,
-  UnexpectedSignerError, UnknownCodecError, UnknownHasherError
+  InvalidOptionError, InvalidSelectorError, InvalidSignedHeadError, StalledError, TimeoutError, TransferFailedError,
+  TransferRejectedError, TransportUnavailableError, UnexpectedSignerError, UnknownCodecError, UnknownHasherError
 } from '../shared/errors.ts'

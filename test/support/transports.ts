@@ -22,6 +22,18 @@ export const transports: Transport[] = [
     name: 'HTTP by fetch',
     publisher: async (net, init) => net.publisher(init),
     subscriber: async (net, init) => net.subscriber({ fetch: globalThis.fetch, ...init })
+  },
+  {
+    name: 'dtsync',
+    async publisher (net, init = {}) {
+      const privateKey = init.components?.privateKey ?? await generateKeyPair('Ed25519')
+      const libp2p = init.components?.libp2p ?? await net.node({ privateKey })
+      return net.publisher({ topic: TOPIC, http: false, ...init, components: { ...init.components, libp2p, privateKey } })
+    },
+    async subscriber (net, init = {}) {
+      const libp2p = init.components?.libp2p ?? await net.node()
+      return net.subscriber({ topic: TOPIC, ...init, components: { ...init.components, libp2p } })
+    }
   }
 ]
 

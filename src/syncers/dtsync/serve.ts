@@ -21,11 +21,7 @@ export class DtsyncServer {
     this.heads = createHeadServer({ libp2p }, { topic: served.topic })
   }
 
-  get root (): CID | undefined {
-    return this.heads.root
-  }
-
-  set root (cid: CID | undefined) {
+  setRoot (cid: CID | undefined): void {
     this.heads.root = cid
   }
 

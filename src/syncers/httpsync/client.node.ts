@@ -6,7 +6,7 @@ import { BlockTooLargeError, DagsyncError, TransferFailedError } from '../../sha
 import { USER_AGENT } from '../../shared/constants.ts'
 import { isPublicIp } from '../../shared/multiaddrs.ts'
 import { writeRequestHead } from '../../wire/http-stream/head.ts'
-import { Deadline } from './deadline.ts'
+import { Deadline } from '../../shared/deadline.ts'
 import { createFetchClient } from './fetch-client.ts'
 import { ConnectionPool } from './pool.node.ts'
 import { redirectTarget } from './redirects.ts'

@@ -2,7 +2,7 @@ import { connect } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { HttpParser } from '../../wire/http-stream/parser.ts'
 import type { MessageOptions } from '../../wire/http-stream/parser.ts'
-import type { Deadline } from './deadline.ts'
+import type { Deadline } from '../../shared/deadline.ts'
 import type { LookupFunction, Socket } from 'node:net'
 
 const READ_BUFFER = 64 * 1024

@@ -1,5 +1,5 @@
 import { BlockTooLargeError, DagsyncError, TransferFailedError } from '../../shared/errors.ts'
-import { Deadline } from './deadline.ts'
+import { Deadline } from '../../shared/deadline.ts'
 import { redirectTarget } from './redirects.ts'
 import type { HttpClient, HttpRequestInit, HttpResponse } from './http-client.ts'
 

@@ -1,6 +1,6 @@
 import { Connection } from './connection.node.ts'
 import type { ConnectionInit } from './connection.node.ts'
-import type { Deadline } from './deadline.ts'
+import type { Deadline } from '../../shared/deadline.ts'
 
 /** As many as syncs run at once by default (MAX_ASYNC_SYNCS): publishers may share a host. */
 const MAX_CONNECTIONS = 64

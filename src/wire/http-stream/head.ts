@@ -32,6 +32,11 @@ export class HttpHeaders {
   }
 }
 
+/** What the Connection header asks for, in lower case. */
+export function connectionOptions (headers: HttpHeaders): string[] {
+  return headers.get('connection')?.toLowerCase().split(',').map(option => option.trim()) ?? []
+}
+
 /** The head of a response. */
 export interface ResponseHead {
   minor: number
@@ -75,6 +80,13 @@ export function writeRequestHead (method: string, target: string, headers: Itera
 /** Writes the head of a response. Throws InvalidMessageError for a name or value that would break it. */
 export function writeResponseHead (status: number, headers: Iterable<[string, string]>, reason = ''): string {
   return writeHead(`HTTP/1.1 ${status} ${reason}`, headers)
+}
+
+/** A written head as it is sent: one byte for each character. */
+export function headBytes (text: string): Uint8Array {
+  const bytes = new Uint8Array(text.length)
+  for (let i = 0; i < text.length; i++) { bytes[i] = text.charCodeAt(i) }
+  return bytes
 }
 
 function writeHead (start: string, headers: Iterable<[string, string]>): string {

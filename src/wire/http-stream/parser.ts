@@ -3,7 +3,7 @@
 
 import { BlockTooLargeError, InvalidMessageError } from '../../shared/errors.ts'
 import { ChunkedBody, Collector, EofBody, LengthBody, NO_BODY } from './body.ts'
-import { parseRequestHead, parseResponseHead } from './head.ts'
+import { connectionOptions, parseRequestHead, parseResponseHead } from './head.ts'
 import type { BodyReader } from './body.ts'
 import type { HttpHeaders, RequestHead, ResponseHead } from './head.ts'
 
@@ -67,6 +67,7 @@ export class HttpParser {
   }
 
   get status (): number { return this.whole().status }
+  get minor (): number { return this.whole().minor }
   get method (): string { return this.whole().method }
   get target (): string { return this.whole().target }
   get headers (): HttpHeaders { return this.whole().headers }
@@ -212,8 +213,6 @@ export class HttpParser {
 }
 
 function persists ({ minor, headers }: ResponseHead): boolean {
-  const connection = headers.get('connection')
-  if (connection == null) { return minor === 1 }
-  const options = connection.toLowerCase().split(',').map(option => option.trim())
+  const options = connectionOptions(headers)
   return minor === 1 ? !options.includes('close') : options.includes('keep-alive')
 }

@@ -29,6 +29,13 @@ export interface StreamReaderInit {
    */
   highWater?: number
 
+  /**
+   * What the muxer may let the remote send unread, in bytes; where the window begins higher it stays so.
+   *
+   * @default 4_194_304
+   */
+  maxWindow?: number
+
   /** Shared with other readers. */
   budget?: ByteBudget
 }
@@ -66,7 +73,7 @@ export class StreamReader {
     this.stream = stream
     this.highWater = init.highWater ?? HIGH_WATER
     this.budget = init.budget
-    limitWindow(stream)
+    limitWindow(stream, init.maxWindow)
     if (stream.status === 'reset' || stream.status === 'aborted') {
       this.failure = { error: new ConnectionClosedError(`the stream was ${stream.status}`) }
       return
@@ -323,9 +330,9 @@ function prefixSize (length: number): number {
 }
 
 /** A paused stream must take its whole window: libp2p resets it at 4 MiB, and yamux opens windows up to 16 MiB. */
-function limitWindow (stream: Stream & { maxStreamWindowSize?: unknown }): void {
+function limitWindow (stream: Stream & { maxStreamWindowSize?: unknown }, maxWindow = MAX_WINDOW): void {
   if (typeof stream.maxStreamWindowSize === 'number') {
-    stream.maxStreamWindowSize = Math.min(stream.maxStreamWindowSize, MAX_WINDOW)
+    stream.maxStreamWindowSize = Math.min(stream.maxStreamWindowSize, maxWindow)
     stream.maxReadBufferLength = Math.max(stream.maxReadBufferLength, MAX_PAUSED)
   } else {
     stream.maxReadBufferLength = Math.max(stream.maxReadBufferLength, 5 * MAX_WINDOW)

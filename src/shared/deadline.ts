@@ -1,4 +1,4 @@
-import { TimeoutError } from '../../shared/errors.ts'
+import { TimeoutError } from './errors.ts'
 
 /** One time limit and one listener on the signal for all the waits of a request, which come one after another. */
 export class Deadline {
@@ -35,7 +35,8 @@ export class Deadline {
     this.onEnd = undefined
   }
 
-  private end (reason: unknown): void {
+  /** Ends it early. */
+  end (reason: unknown): void {
     this.ended ??= { reason }
     this.onEnd?.(reason)
   }

@@ -1,0 +1,404 @@
+import { deepEqual, equal, ok, rejects } from 'node:assert/strict'
+import { once } from 'node:events'
+import { describe, it } from 'node:test'
+import type { StreamReader } from '../../src/wire/streams.ts'
+import { HttpStreamClient } from '../../src/wire/http-stream/client.ts'
+import type { HttpStreamClientInit, StreamRequestInit } from '../../src/wire/http-stream/client.ts'
+import { endStream } from '../../src/wire/http-stream/end.ts'
+import type { HttpAnswer, HttpRequest } from '../../src/wire/http-stream/handler.ts'
+import { HttpStreamServer } from '../../src/wire/http-stream/server.ts'
+import type { HttpStreamServerInit } from '../../src/wire/http-stream/server.ts'
+import { RawServer, RawStream, response, untilStreams } from './http-kit.ts'
+import { createPair } from './nodes.ts'
+import type { Pair } from './nodes.ts'
+
+const PROTOCOL = '/http/1.1'
+const MiB = 1024 * 1024
+const get: StreamRequestInit = { target: '/x', timeout: 10_000, maxBodySize: 4 * MiB }
+const text = (body: Uint8Array): string => new TextDecoder().decode(body)
+const answer = (body = 'hello'): HttpAnswer => ({ status: 200, headers: [], body: new TextEncoder().encode(body) })
+
+type Handle = (request: HttpRequest) => HttpAnswer | Promise<HttpAnswer>
+
+interface Served extends Pair {
+  client: HttpStreamClient
+  server: HttpStreamServer
+}
+
+/** a has a client, b serves. */
+async function served (handle: Handle, init: Partial<HttpStreamServerInit> & HttpStreamClientInit = {}): Promise<Served> {
+  const pair = await createPair()
+  const { maxIdle, ...serverInit } = init
+  const server = new HttpStreamServer({ libp2p: pair.b }, { handle }, { protocols: [PROTOCOL], ...serverInit })
+  const client = new HttpStreamClient({ libp2p: pair.a }, { maxIdle, idleTimeout: init.idleTimeout })
+  await server.start()
+  return { ...pair, client, server }
+}
+
+/** a has a client, b answers by hand. */
+async function played (play: RawServer['answer'], init?: HttpStreamClientInit): Promise<Pair & { client: HttpStreamClient, raw: RawServer }> {
+  const pair = await createPair()
+  return { ...pair, client: new HttpStreamClient({ libp2p: pair.a }, init), raw: await RawServer.start(pair.b, PROTOCOL, play) }
+}
+
+describe('a client of HTTP over a stream', () => {
+  it('reads bodies by length, in chunks and until the end', async () => {
+    const answers = [
+      response('hello'),
+      'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n',
+      'HTTP/1.1 200 OK\r\n\r\nhello'
+    ]
+    await using pair = await played(async (stream, count) => {
+      stream.write(answers[count - 1])
+      if (count === 3) { await stream.stream.close() }
+    })
+    for (let i = 0; i < 3; i++) {
+      const { status, body } = await pair.client.request(pair.b.peerId, [PROTOCOL], get)
+      deepEqual([status, text(body)], [200, 'hello'])
+    }
+    equal(pair.raw.streams.length, 1, 'all on one stream')
+    await untilStreams(pair.a, PROTOCOL, 0) // the last answer has ended it
+  })
+
+  it('sends what it is told, and the peer id as Host', async () => {
+    await using pair = await played(stream => { stream.write(response('')) })
+    await pair.client.request(pair.b.peerId, [PROTOCOL], { ...get, method: 'HEAD', target: '/a?b', headers: { 'X-Y': 'z' } })
+    deepEqual(pair.raw.requests, [`HEAD /a?b HTTP/1.1\r\nHost: ${pair.b.peerId}\r\nConnection: keep-alive\r\nX-Y: z\r\n\r\n`])
+  })
+
+  it('keeps its stream, also over 1,000 requests', async () => {
+    await using pair = await served(() => answer())
+    for (let i = 0; i < 1_000; i++) { equal(text((await pair.client.request(pair.b.peerId, [PROTOCOL], get)).body), 'hello') }
+    await untilStreams(pair.a, PROTOCOL, 1)
+    await untilStreams(pair.b, PROTOCOL, 1)
+    pair.client.stop()
+    await untilStreams(pair.a, PROTOCOL, 0)
+    await untilStreams(pair.b, PROTOCOL, 0)
+    await rejects(pair.client.request(pair.b.peerId, [PROTOCOL], get), { name: 'TransferFailedError', message: /stopped/ })
+  })
+
+  it('asks on further streams at once, and keeps a few', async () => {
+    const all = Promise.withResolvers<void>()
+    let count = 0
+    await using pair = await served(async () => {
+      if (++count === 20) { all.resolve() }
+      await all.promise // answered only when all are there
+      return answer()
+    })
+    await Promise.all(Array.from({ length: 20 }, async () => { await pair.client.request(pair.b.peerId, [PROTOCOL], get) }))
+    await untilStreams(pair.a, PROTOCOL, 2)
+    await untilStreams(pair.b, PROTOCOL, 2)
+  })
+
+  it('closes a stream that nobody used for a while', async () => {
+    await using pair = await played(stream => { stream.write(response('')) }, { idleTimeout: 20 })
+    await pair.client.request(pair.b.peerId, [PROTOCOL], get)
+    await untilStreams(pair.a, PROTOCOL, 0)
+    await untilStreams(pair.b, PROTOCOL, 0)
+  })
+
+  it('keeps none, and says so, with maxIdle 0', async () => {
+    await using pair = await played(stream => { stream.write(response('')) }, { maxIdle: 0 })
+    await pair.client.request(pair.b.peerId, [PROTOCOL], get)
+    ok(pair.raw.requests[0].includes('Connection: close\r\n'))
+    await untilStreams(pair.b, PROTOCOL, 0)
+  })
+
+  it('opens a new one after the server has closed, reset or dirtied the kept one', async () => {
+    for (const spoil of [
+      async ({ stream }: RawStream) => { await stream.close() },
+      ({ stream }: RawStream) => { stream.abort(new Error('test')) },
+      (stream: RawStream) => { stream.write('more') }
+    ]) {
+      await using pair = await played(stream => { stream.write(response('hello')) })
+      await pair.client.request(pair.b.peerId, [PROTOCOL], get)
+      await spoil(pair.raw.streams[0])
+      await untilStreams(pair.a, PROTOCOL, 0) // noticed while nobody uses it
+      equal(text((await pair.client.request(pair.b.peerId, [PROTOCOL], get)).body), 'hello')
+      equal(pair.raw.streams.length, 2)
+    }
+  })
+
+  it('asks again, once, when a kept stream ends without a byte of an answer', async () => {
+    for (const end of [
+      async ({ stream }: RawStream) => { await stream.close() },
+      ({ stream }: RawStream) => { stream.abort(new Error('test')) }
+    ]) {
+      await using pair = await played(async (stream, count) => { await (count === 1 ? stream.write(response('one')) : end(stream)) })
+      await pair.client.request(pair.b.peerId, [PROTOCOL], get)
+      await rejects(pair.client.request(pair.b.peerId, [PROTOCOL], get), { code: /ERR_INVALID_MESSAGE|ERR_TRANSFER_FAILED/ })
+      deepEqual([pair.raw.streams.length, pair.raw.requests.length], [2, 3])
+    }
+  })
+
+  it('does not ask again when an answer had begun, or the stream was new', async () => {
+    await using pair = await played(async (stream, count) => {
+      stream.write(count === 1 ? response('one') : 'HTTP/1.1 200 OK\r\nContent-Le')
+      if (count > 1) { await stream.stream.close() }
+    })
+    await pair.client.request(pair.b.peerId, [PROTOCOL], get)
+    await rejects(pair.client.request(pair.b.peerId, [PROTOCOL], get), { name: 'InvalidMessageError' })
+    equal(pair.raw.requests.length, 2)
+    await rejects(pair.client.request(pair.b.peerId, [PROTOCOL], get), { name: 'InvalidMessageError' })
+    equal(pair.raw.requests.length, 3)
+    await untilStreams(pair.a, PROTOCOL, 0)
+  })
+
+  it('refuses bodies and heads over their limits, however they come', async () => {
+    const endless = (start: string, more: string) => async (stream: RawStream): Promise<void> => {
+      stream.write(start)
+      for (;;) { // until the client resets the stream
+        stream.write(more.repeat(1_000))
+        if (stream.stream.writableNeedsDrain) { await once(stream.stream as any, 'drain', { signal: AbortSignal.timeout(5_000) }) }
+      }
+    }
+    for (const [play, name] of [
+      [(stream: RawStream) => { stream.write('HTTP/1.1 200 OK\r\nContent-Length: 1001\r\n\r\n') }, 'BlockTooLargeError'],
+      [endless('HTTP/1.1 200 OK\r\n\r\n', 'xxxx'), 'BlockTooLargeError'],
+      [endless('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n', '1\r\nx\r\n'), 'BlockTooLargeError'],
+      [endless('HTTP/1.1 200 OK\r\n', 'X: y\r\n'), 'InvalidMessageError'],
+      [endless('', 'HTTP/1.1 100 Continue\r\n\r\n'), 'InvalidMessageError'],
+      [(stream: RawStream) => { stream.write('garbage\r\n\r\n') }, 'InvalidMessageError']
+    ] as Array<[RawServer['answer'], string]>) {
+      await using pair = await played(play)
+      await rejects(pair.client.request(pair.b.peerId, [PROTOCOL], { ...get, maxBodySize: 1_000 }), { name })
+      await untilStreams(pair.a, PROTOCOL, 0)
+      await untilStreams(pair.b, PROTOCOL, 0)
+    }
+  })
+
+  it('ends in time on silence', async () => {
+    await using pair = await played(() => {})
+    await rejects(pair.client.request(pair.b.peerId, [PROTOCOL], { ...get, timeout: 50 }), { name: 'TimeoutError' })
+    await untilStreams(pair.a, PROTOCOL, 0)
+    await untilStreams(pair.b, PROTOCOL, 0)
+  })
+
+  it('is aborted before it asks, while it connects, while it waits and in the middle of a body', async () => {
+    const reason = new Error('not needed')
+    const started = Promise.withResolvers<void>()
+    await using pair = await played(stream => {
+      stream.write('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello')
+      started.resolve()
+    })
+    await rejects(pair.client.request(pair.b.peerId, [PROTOCOL], { ...get, signal: AbortSignal.abort(reason) }), reason)
+    const connecting = new AbortController()
+    const early = pair.client.request(pair.b.peerId, [PROTOCOL], { ...get, signal: connecting.signal })
+    connecting.abort(reason)
+    await rejects(early, reason)
+    equal(pair.raw.requests.length, 0)
+    const reading = new AbortController()
+    const late = pair.client.request(pair.b.peerId, [PROTOCOL], { ...get, signal: reading.signal })
+    await started.promise
+    reading.abort('a reason that is no error')
+    await rejects(late, error => error === 'a reason that is no error')
+    await untilStreams(pair.a, PROTOCOL, 0)
+    await untilStreams(pair.b, PROTOCOL, 0)
+  })
+
+  it('ends what is under way when it is stopped', async () => {
+    const asked = Promise.withResolvers<void>()
+    await using pair = await played(() => { asked.resolve() })
+    const request = pair.client.request(pair.b.peerId, [PROTOCOL], get)
+    await asked.promise
+    pair.client.stop()
+    await rejects(request, { name: 'TransferFailedError', message: /stopped/ })
+    await untilStreams(pair.b, PROTOCOL, 0)
+  })
+
+  it('names the protocols that the peer does not speak', async () => {
+    await using pair = await createPair()
+    const client = new HttpStreamClient({ libp2p: pair.a })
+    await rejects(client.request(pair.b.peerId, ['/a/1', '/b/1'], get), { name: 'TransferFailedError', message: /speaks none of \/a\/1, \/b\/1/ })
+  })
+
+  it('takes the first protocol that the peer speaks', async () => {
+    await using pair = await served(({ path }) => answer(path), { protocols: ['/b/1'] })
+    equal(text((await pair.client.request(pair.b.peerId, ['/a/1', '/b/1', '/c/1'], get)).body), '/x')
+    await untilStreams(pair.a, '/b/1', 1)
+  })
+})
+
+describe('a server of HTTP over a stream', () => {
+  it('hands the request to the handler, and writes what that answers', async () => {
+    await using pair = await served(({ method, path, headers }) => ({ ...answer(`${method} ${path} ${headers.get('x-y')}`), headers: ['ETag', '"1"'] }))
+    const { status, headers, body } = await pair.client.request(pair.b.peerId, [PROTOCOL], { ...get, target: '/a%20b?c', headers: { 'X-Y': 'z' } })
+    deepEqual([status, headers.get('etag'), headers.get('content-length'), text(body)], [200, '"1"', '14', 'GET /a%20b?c z'])
+    ok(!Number.isNaN(Date.parse(headers.get('date') ?? '')))
+  })
+
+  it('carries blocks of 4 MiB and small ones alike, on one stream', async () => {
+    const blocks = [0, 1, 8 * 1024 - 1, 8 * 1024, MiB, 4 * MiB].map(size => new Uint8Array(size).map((_, i) => i * 7))
+    await using pair = await served(({ path }) => ({ status: 200, headers: [], body: blocks[Number(path.slice(1))] }))
+    for (let i = 0; i < 30; i++) {
+      const { body } = await pair.client.request(pair.b.peerId, [PROTOCOL], { ...get, target: `/${i % blocks.length}` })
+      equal(Buffer.compare(body, blocks[i % blocks.length]), 0)
+    }
+    await untilStreams(pair.b, PROTOCOL, 1)
+  })
+
+  it('holds little of a block that is not read, and goes on when it is', async () => {
+    const block = new Uint8Array(4 * MiB).fill(7)
+    let asked = 0
+    await using pair = await served(() => ({ status: 200, headers: [], body: (asked++, block) }))
+    const raw = await RawStream.open(pair.a, pair.b.peerId, PROTOCOL)
+    raw.stream.pause()
+    raw.write('GET / HTTP/1.1\r\nHost:\r\n\r\n'.repeat(10))
+    await untilStreams(pair.b, PROTOCOL, 1)
+    raw.stream.resume()
+    for (let i = 0; i < 10; i++) {
+      ok(asked <= i + 3, `${asked} blocks were asked for when ${i} were read`)
+      equal((await raw.readResponse()).length > block.length, true)
+    }
+  })
+
+  it('answers HEAD without a body, and pipelined requests one after another', async () => {
+    await using pair = await served(({ method }) => answer(method))
+    const raw = await RawStream.open(pair.a, pair.b.peerId, PROTOCOL)
+    raw.write('HEAD / HTTP/1.1\r\nHost:\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\nPUT http://x/ HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi')
+    const all = await raw.readAll()
+    equal(all.replace(/Date: .*\r\n/g, ''), [
+      'HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n',
+      'HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nGET',
+      'HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\nPUT'
+    ].join(''))
+  })
+
+  it('keeps the stream as HTTP/1.1 and 1.0 have it, or only when asked', async () => {
+    const cases: Array<[request: string, byDefault: boolean, whenAsked: boolean]> = [
+      ['GET / HTTP/1.1\r\nHost:\r\n\r\n', true, false],
+      ['GET / HTTP/1.1\r\nHost:\r\nConnection: Keep-Alive\r\n\r\n', true, true],
+      ['GET / HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\n', false, false],
+      ['GET / HTTP/1.1\r\nHost:\r\nConnection: keep-alive, close\r\n\r\n', false, false],
+      ['GET / HTTP/1.0\r\n\r\n', false, false],
+      ['GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n', true, true]
+    ]
+    for (const closeByDefault of [false, true]) {
+      await using pair = await served(() => answer(), { closeByDefault })
+      for (const [request, byDefault, whenAsked] of cases) {
+        const raw = await RawStream.open(pair.a, pair.b.peerId, PROTOCOL)
+        raw.write(request)
+        const first = await raw.readResponse()
+        ok(first.endsWith('hello'))
+        const keeps = closeByDefault ? whenAsked : byDefault
+        equal(/Connection: close/.test(first), !keeps, `${closeByDefault} ${request}`)
+        if (keeps) {
+          raw.write(request)
+          ok((await raw.readResponse()).endsWith('hello'))
+          await raw.stream.close()
+        }
+        equal(await raw.readAll(), '')
+        await raw.stream.close()
+      }
+      await untilStreams(pair.b, PROTOCOL, 0)
+    }
+  })
+
+  it('answers 400 to what is not HTTP, and to 1.1 without Host, and closes', async () => {
+    await using pair = await served(() => answer())
+    for (const request of ['hello\r\n\r\n', 'GET / HTTP/1.1\r\n\r\n', 'GET / HTTP/1.1\r\nA\r\n\r\n', 'GET / HTTP/2\r\n\r\n', 'GET / HTTP/1.1\nHost: x\n\n', 'x'.repeat(20_000)]) {
+      const raw = await RawStream.open(pair.a, pair.b.peerId, PROTOCOL)
+      raw.write(request)
+      ok(/^HTTP\/1\.1 400 Bad Request\r\n[^]*Connection: close\r\n/.test(await raw.readAll()), request.slice(0, 40))
+      await raw.stream.close()
+    }
+    await untilStreams(pair.b, PROTOCOL, 0)
+  })
+
+  it('drops bodies of requests, and closes after long ones', async () => {
+    await using pair = await served(() => answer())
+    const raw = await RawStream.open(pair.a, pair.b.peerId, PROTOCOL)
+    raw.write(`POST / HTTP/1.1\r\nHost:\r\nContent-Length: 1000\r\n\r\n${'x'.repeat(1000)}`)
+    ok(!/Connection/.test(await raw.readResponse()))
+    raw.write(`POST / HTTP/1.1\r\nHost:\r\nContent-Length: 1000000000\r\n\r\n${'x'.repeat(1000)}`)
+    ok(/Connection: close/.test(await raw.readAll()))
+  })
+
+  it('answers 500 when the handler fails, and goes on', async () => {
+    let count = 0
+    await using pair = await served(() => {
+      count++
+      if (count === 1) { throw new Error('test') }
+      return count === 2 ? Promise.reject(new Error('test')) : answer()
+    })
+    const statuses: number[] = []
+    for (let i = 0; i < 3; i++) { statuses.push((await pair.client.request(pair.b.peerId, [PROTOCOL], get)).status) }
+    deepEqual(statuses, [500, 500, 200])
+    await untilStreams(pair.b, PROTOCOL, 1)
+  })
+
+  it('aborts the signal of a request when the client is gone', async () => {
+    const asked = Promise.withResolvers<AbortSignal>()
+    await using pair = await served(async ({ signal }) => {
+      asked.resolve(signal as AbortSignal)
+      return new Promise<HttpAnswer>(() => {}) // never
+    })
+    const controller = new AbortController()
+    const request = pair.client.request(pair.b.peerId, [PROTOCOL], { ...get, signal: controller.signal })
+    const signal = await asked.promise
+    const aborted = once(signal, 'abort')
+    controller.abort(new Error('gone'))
+    await rejects(request, { message: 'gone' })
+    await aborted
+    await untilStreams(pair.b, PROTOCOL, 0)
+  })
+
+  it('gives up clients that say nothing, stop in the middle, do not read, and answers that do not come', async () => {
+    const block = new Uint8Array(16 * MiB)
+    await using pair = await served(({ path }) => path === '/never' ? new Promise(() => {}) : { status: 200, headers: [], body: block }, { idleTimeout: 100 })
+    for (const request of ['', 'GET / HT', 'GET /never HTTP/1.1\r\nHost:\r\n\r\n', 'GET /block HTTP/1.1\r\nHost:\r\n\r\n']) {
+      const raw = await RawStream.open(pair.a, pair.b.peerId, PROTOCOL)
+      if (request.includes('block')) { raw.stream.pause() }
+      raw.write(request)
+      await once(raw.stream as any, 'close')
+      equal(raw.stream.status, 'reset', request)
+    }
+    await untilStreams(pair.b, PROTOCOL, 0)
+  })
+
+  it('does not wait for ever for a client to close its side', async () => {
+    await using pair = await served(() => answer(), { closeByDefault: true, closeTimeout: 50 })
+    const raw = await RawStream.open(pair.a, pair.b.peerId, PROTOCOL)
+    raw.write('GET / HTTP/1.1\r\nHost:\r\n\r\n')
+    ok((await raw.readAll()).endsWith('hello'))
+    await untilStreams(pair.b, PROTOCOL, 0)
+    equal(raw.stream.status, 'reset')
+  })
+
+  it('stops in the middle of an answer, twice, and starts again', async () => {
+    const asked = Promise.withResolvers<void>()
+    let wait = true
+    await using pair = await served(async () => {
+      asked.resolve()
+      return wait ? new Promise<HttpAnswer>(() => {}) : answer()
+    })
+    const request = pair.client.request(pair.b.peerId, [PROTOCOL], get)
+    await asked.promise
+    await Promise.all([rejects(request, { name: 'TransferFailedError' }), pair.server.stop(), pair.server.stop()])
+    await rejects(pair.client.request(pair.b.peerId, [PROTOCOL], get), { message: /speaks none of/ })
+    await untilStreams(pair.b, PROTOCOL, 0)
+    wait = false
+    await Promise.all([pair.server.start(), pair.server.start(), pair.server.stop(), pair.server.start()])
+    equal(text((await pair.client.request(pair.b.peerId, [PROTOCOL], get)).body), 'hello')
+  })
+
+  it('does not take a protocol from another one, and leaves nothing when one is taken', async () => {
+    await using pair = await createPair()
+    const first = new HttpStreamServer({ libp2p: pair.b }, { handle: () => answer() }, { protocols: ['/b/1'] })
+    const second = new HttpStreamServer({ libp2p: pair.b }, { handle: () => answer() }, { protocols: ['/a/1', '/b/1'] })
+    await first.start()
+    await rejects(second.start(), { name: 'DuplicateProtocolHandlerError' })
+    await second.stop()
+    deepEqual(pair.b.getProtocols().filter(protocol => /^\/[ab]\/1$/.test(protocol)), ['/b/1'])
+  })
+})
+
+describe('the end of a stream', () => {
+  it('is a reset where closing fails', async () => {
+    let aborted: unknown
+    let released = false
+    const stream: any = { close: async () => { throw new Error('test') }, abort: (error: unknown) => { aborted = error } }
+    await endStream(stream, { release: () => { released = true } } as unknown as StreamReader, 1_000)
+    ok(aborted instanceof Error && released)
+  })
+})
