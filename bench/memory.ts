@@ -7,7 +7,7 @@ export async function benchMemory (runs: number, say: (text: string) => void): P
   const figures = new Map<number, SyncFigures[]>(COUNTS.map(count => [count, []]))
   for (let run = 1; run <= runs; run++) {
     for (const count of COUNTS) {
-      const one = await syncOnce({ publisher: 'ours', subscriber: 'ours' }, count, 'discard')
+      const one = await syncOnce({ publisher: 'ours', subscriber: 'ours' }, count, { store: 'discard' })
       figures.get(count)?.push(one)
       say(`sync of ${count} into a store that discards, run ${run}/${runs}: ${one.ms.toFixed(0)} ms`)
     }

@@ -3,6 +3,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
+import * as dagCbor from '@ipld/dag-cbor'
 import * as dagJson from '@ipld/dag-json'
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { gossipsub } from '@libp2p/gossipsub'
@@ -65,19 +66,24 @@ const commands = {
   },
 
   /** Nodes as the Go peer makes them. */
-  async chain ({ count, payload = 0 }) {
+  async chain ({ count, payload = 0, codec = 'dag-json' }) {
+    const { encode, code } = { 'dag-json': dagJson, 'dag-cbor': dagCbor }[codec]
     for (let i = 0; i < count; i++) {
-      const bytes = dagJson.encode({ Index: i, Payload: randomBytes(payload), ...(head != null && { PreviousID: head }) })
-      head = CID.createV1(dagJson.code, Digest.create(SHA2_256, createHash('sha256').update(bytes).digest()))
+      const bytes = encode({ Index: i, Payload: randomBytes(payload), ...(head != null && { PreviousID: head }) })
+      head = CID.createV1(code, Digest.create(SHA2_256, createHash('sha256').update(bytes).digest()))
       await linkSystem.blockstore.put(head, bytes)
     }
     await publisher?.setRoot(head)
     return { head: head.toString(), cids: [], entries: [] }
   },
 
-  async publisher ({ listen = '127.0.0.1:0', handlerPath, headTopic }) {
-    publisher = await createPublisher({ libp2p: node, linkSystem, privateKey: node.key }, { topic, root: head, http: { listen, handlerPath, headTopic } })
-    return { peerId: publisher.id.toString(), addrs: publisher.addrs().map(String).filter(addr => addr.includes('/http')) }
+  async publisher ({ transport = 'http', listen = '127.0.0.1:0', handlerPath, headTopic, ...args }) {
+    const init = transport === 'dtsync'
+      ? { topic: args.topic, dtsync: {} }
+      : { topic, http: { listen, handlerPath, headTopic }, dtsync: false }
+    publisher = await createPublisher({ libp2p: node, linkSystem, privateKey: node.key }, { root: head, ...init })
+    const addrs = publisher.addrs().map(String).filter(addr => addr.includes('/http') === (transport === 'http'))
+    return { peerId: publisher.id.toString(), addrs }
   },
 
   async announce ({ timeout }) {
@@ -87,9 +93,15 @@ const commands = {
     return { at }
   },
 
-  async subscriber ({ receive, ...args }) {
-    const blockHook = () => { hookCalls++ }
-    subscriber = await createSubscriber({ libp2p: node, linkSystem }, { topic: args.topic, receiver: receive ? {} : undefined, blockHook })
+  async subscriber ({ receive, segmentDepthLimit, ...args }) {
+    const count = () => { hookCalls++ }
+    const goOn = async (_publisher, cid, actions) => {
+      hookCalls++
+      actions.setNextSyncCid((await linkSystem.load(cid)).PreviousID)
+    }
+    const blockHook = segmentDepthLimit == null ? count : goOn
+    const init = { topic: args.topic, receiver: receive ? {} : undefined, blockHook, segmentDepthLimit }
+    subscriber = await createSubscriber({ libp2p: node, linkSystem }, init)
     report(subscriber.onSyncFinished()).catch(fail)
   },
 

@@ -1,4 +1,4 @@
-import { buildGo, GO_PEERS } from '../test/interop/go-build.ts'
+import { buildGo, GO_PEERS, type GoVersion } from '../test/interop/go-build.ts'
 import { Peer, type PublisherAddress } from '../test/interop/go-peer.ts'
 
 export const TOPIC = '/indexer/ingest/bench'
@@ -6,6 +6,11 @@ export const TOPIC = '/indexer/ingest/bench'
 export type Side = 'Go' | 'ours'
 /** A publisher and a subscriber of it. */
 export interface Pair { publisher: Side, subscriber: Side }
+
+/** What they speak, and the version of Go that speaks it: the last one with dtsync is v0.4.0. */
+export interface Wire { go: GoVersion, transport: 'http' | 'dtsync' }
+export const HTTP: Wire = { go: 'v078', transport: 'http' }
+export const DTSYNC: Wire = { go: 'v040', transport: 'dtsync' }
 
 export const PAIRS: Array<Pair & { name: string }> = [
   { name: 'Go to Go', publisher: 'Go', subscriber: 'Go' },
@@ -17,10 +22,10 @@ export const PAIRS: Array<Pair & { name: string }> = [
 export interface Running extends PublisherAddress { peer: Peer }
 
 /** Starts a process and its libp2p node. */
-export async function startPeer (side: Side, seed: number, store?: 'discard'): Promise<Running> {
-  const { dir, toolchain } = GO_PEERS.v078
+export async function startPeer (side: Side, seed: number, store?: 'discard', { go } = HTTP): Promise<Running> {
+  const { dir, toolchain } = GO_PEERS[go]
   const peer = side === 'Go'
-    ? new Peer('Go v0.7.8', await buildGo(dir, toolchain))
+    ? new Peer(`Go ${go}`, await buildGo(dir, toolchain))
     : new Peer('ours', process.execPath, ['--expose-gc', `${import.meta.dirname}/peer.js`])
   try {
     return { peer, ...await peer.call('start', { seed: Buffer.alloc(32, seed).toString('base64'), store }) }
@@ -30,24 +35,32 @@ export async function startPeer (side: Side, seed: number, store?: 'discard'): P
   }
 }
 
-/** Runs `use` with a fresh publisher that serves a chain over plain HTTP, and a fresh subscriber; stops both. */
-export async function withPair<T> (
-  pair: Pair, init: { count: number, payload: number, store?: 'discard', gossip?: boolean },
-  use: (publisher: Running, subscriber: Running) => Promise<T>
-): Promise<T> {
+export interface PairInit {
+  count: number
+  payload: number
+  store?: 'discard'
+  gossip?: boolean
+  codec?: 'dag-json' | 'dag-cbor'
+  segmentDepthLimit?: number
+  wire?: Wire
+}
+
+/** Runs `use` with a fresh publisher that serves a chain, by default over plain HTTP, and a fresh subscriber; stops both. */
+export async function withPair<T> (pair: Pair, init: PairInit, use: (publisher: Running, subscriber: Running) => Promise<T>): Promise<T> {
+  const { wire = HTTP, segmentDepthLimit } = init
   const running: Running[] = []
   try {
-    const publisher = await startPeer(pair.publisher, 1)
+    const publisher = await startPeer(pair.publisher, 1, undefined, wire)
     running.push(publisher)
-    const subscriber = await startPeer(pair.subscriber, 2, init.store)
+    const subscriber = await startPeer(pair.subscriber, 2, init.store, wire)
     running.push(subscriber)
     if (init.gossip === true) {
       await publisher.peer.call('gossip', { topic: TOPIC })
       await subscriber.peer.call('gossip', { topic: TOPIC })
     }
-    await publisher.peer.call('chain', { count: init.count, payload: init.payload }, 120_000)
-    const { addrs } = await publisher.peer.call('publisher', {})
-    await subscriber.peer.call('subscriber', { topic: TOPIC, receive: init.gossip === true })
+    await publisher.peer.call('chain', { count: init.count, payload: init.payload, codec: init.codec }, 120_000)
+    const { addrs } = await publisher.peer.call('publisher', { transport: wire.transport, topic: TOPIC })
+    await subscriber.peer.call('subscriber', { topic: TOPIC, receive: init.gossip === true, segmentDepthLimit })
     return await use({ ...publisher, addrs }, subscriber)
   } finally {
     await Promise.all(running.map(async ({ peer }) => { await peer.stop() }))

@@ -14,6 +14,9 @@ export const GO_PEERS = {
   v078: { dir: join(import.meta.dirname, 'go/v078'), toolchain: undefined }
 } as const
 
+/** Plain graphsync and data transfer, without dagsync. */
+export const GO_TRANSFER = { dir: join(import.meta.dirname, 'go/graphsync'), toolchain: 'go1.20.14' } as const
+
 export type GoVersion = keyof typeof GO_PEERS
 export const goVersions: readonly GoVersion[] = ['v078', 'v040']
 

@@ -7,16 +7,30 @@ import type { ChildProcessWithoutNullStreams } from 'node:child_process'
 export type KeyType = 'ed25519' | 'secp256k1' | 'rsa' | 'ecdsa'
 /** Who and where a publisher is. */
 export interface PublisherAddress { peerId: string, addrs: string[] }
+export type Transport = 'http' | 'dtsync' | 'libp2phttp'
+export type ChainCodec = 'dag-json' | 'dag-cbor'
 /** Calls of the block hook; CIDs of the first 2,000. */
 export interface HookCalls { count: number, cids: string[] }
 /** Bytes of resident memory, now and at its peak since `idle`; milliseconds of processor time. */
 export interface Stats { rss: number, peak: number, cpu: number }
+export type Synced = HookCalls & { cid: string | null, ms: number }
+/** A selector, or another node, as it is in dag-json. */
+export type DagJson = unknown
 
 /** Absent arguments have defaults. */
-type Command<Args, Answer = null> = [Args, Answer]
+export type Command<Args, Answer = null> = [Args, Answer]
+
+/** Before the reads of the link system of a Go peer, so that a test can act in the middle of a transfer. */
+export interface GateCommands {
+  /** Milliseconds before each read; 0: none. */
+  slow: Command<{ delay: number }>
+  /** Lets so many reads pass; the one after them (event `held`) and all later ones wait for `release`. */
+  hold: Command<{ after: number }>
+  release: Command<{}>
+}
 
 /** What a peer can be asked: arguments and answer. Bytes are base64; CIDs, peer ids and multiaddrs are text. */
-export interface Commands {
+export interface Commands extends GateCommands {
   /**
    * First of all: makes the key and the libp2p node. ed25519 and secp256k1 keys come from the seed of 32 bytes, others are
    * random. `store: 'discard'` drops all blocks (ours only).
@@ -27,10 +41,12 @@ export interface Commands {
   /** Waits until so many others are known to be subscribed. */
   gossipPeers: Command<{ count: number }, string[]>
   connect: Command<{ peerId?: string, addrs: string[] }>
+  /** Closes all connections with a peer, which may come back. */
+  disconnect: Command<{ peerId: string }>
 
   /** Puts count nodes, or signed IPNI advertisements, on top of the chain; the last one is the new root. Lists are newest first. */
   chain: Command<
-    { count: number, payload?: number, seed?: number, kind?: 'node' | 'ad', entries?: number, list?: boolean },
+    { count: number, payload?: number, seed?: number, kind?: 'node' | 'ad', codec?: ChainCodec, entries?: number, list?: boolean },
     { head: string, cids: string[], entries: string[] }
   >
   has: Command<{ cids: string[] }, { has: boolean[], blocks: number }>
@@ -39,8 +55,20 @@ export interface Commands {
   put: Command<{ cid: string, bytes: string }>
   get: Command<{ cid: string }, string | null>
 
+  /**
+   * dtsync (v0.4.0 only) takes `topic`, the peers to `allow` (absent: all, empty: none) and `existing`: over a data transfer
+   * manager that was made before.
+   */
   publisher: Command<
-    { transport?: 'http' | 'dtsync' | 'libp2phttp', listen?: string, handlerPath?: string, headTopic?: string, topic?: string },
+    {
+      transport?: Transport
+      listen?: string
+      handlerPath?: string
+      headTopic?: string
+      topic?: string
+      allow?: string[]
+      existing?: boolean
+    },
     PublisherAddress
   >
   /** Without a CID: no head. */
@@ -60,15 +88,22 @@ export interface Commands {
     segmentDepthLimit?: number
     anySelector?: boolean
   }>
-  /** To the head, to `cid`, or the chain of entry chunks from `entries`. */
+  closeSubscriber: Command<{}>
+  /** To the head, to `cid`, or the chain of entry chunks from `entries`; up to the latest sync, or to `stop`. */
   sync: Command<
-    PublisherAddress & { cid?: string, entries?: string, depthLimit?: number, resync?: boolean },
-    HookCalls & { cid: string | null, ms: number }
+    PublisherAddress & { cid?: string, stop?: string, entries?: string, depthLimit?: number, resync?: boolean },
+    Synced
   >
+  /** What a selector reaches, by v0.4.0's dtsync alone; not on a peer with a subscriber or publisher, whose streams it takes over. */
+  dtsync: Command<PublisherAddress & { topic: string, cid: string, selector: DagJson }, Synced>
+  /** Cancels the contexts of all `sync` and `dtsync` that run. */
+  cancelSyncs: Command<{}, { count: number }>
   latest: Command<{ peerId: string }, string | null>
   setLatest: Command<{ peerId: string, cid: string }>
   /** Since the last `sync` began or since they were asked for. */
   hooks: Command<{}, HookCalls>
+  /** Waits for so many since the last `sync` began. */
+  waitHooks: Command<{ count: number }, HookCalls>
   /** Takes HTTP announces as storetheindex does, and hands them to the subscriber. */
   announceServer: Command<{}, { url: string }>
 
@@ -79,9 +114,12 @@ export interface Commands {
 
 /** What a peer tells unasked. `at`: microseconds of the machine's monotonic clock. */
 export interface Events {
+  held: {}
   syncFinished: { cid: string, peerId: string, count: number, error?: string, at: number }
   announced: { cid: string, addrs: string[], extraData: string | null, contentType: string, userAgent: string }
 }
+
+type CommandTable<C> = { [K in keyof C]: Command<any, any> }
 
 interface Waiter { resolve (value: any): void, reject (error: Error): void }
 
@@ -89,7 +127,7 @@ const TIMEOUT = 30_000
 const STOP_TIMEOUT = 5_000
 
 /** A process that is driven by JSON lines (the language: Commands). Every wait ends by itself. */
-export class Peer implements AsyncDisposable {
+export class Peer<C extends CommandTable<C> = Commands, E extends object = Events> implements AsyncDisposable {
   readonly name: string
   readonly #child: ChildProcessWithoutNullStreams
   readonly #answers = new Map<number, Waiter>()
@@ -98,6 +136,7 @@ export class Peer implements AsyncDisposable {
   #lastId = 0
   #stderr = ''
   #ended?: Error
+  #frozen = false
 
   constructor (name: string, command: string, args: string[] = []) {
     this.name = name
@@ -111,11 +150,11 @@ export class Peer implements AsyncDisposable {
   }
 
   /** Rejects with the peer's own error text as the message. */
-  async call<K extends keyof Commands> (cmd: K, args: Commands[K][0], timeout = TIMEOUT): Promise<Commands[K][1]> {
+  async call<K extends keyof C> (cmd: K, args: C[K][0], timeout = TIMEOUT): Promise<C[K][1]> {
     if (this.#ended != null) { throw this.#ended }
     const id = ++this.#lastId
     try {
-      return await this.#wait(`${cmd} took more than ${timeout} ms`, timeout + 1_000, waiter => {
+      return await this.#wait(`${String(cmd)} took more than ${timeout} ms`, timeout + 1_000, waiter => {
         this.#answers.set(id, waiter)
         this.#child.stdin.write(`${JSON.stringify({ id, cmd, timeout, ...args })}\n`)
       })
@@ -125,7 +164,7 @@ export class Peer implements AsyncDisposable {
   }
 
   /** The next event of that name which was not taken yet. */
-  async event<K extends keyof Events> (name: K, timeout = TIMEOUT): Promise<Events[K]> {
+  async event<K extends keyof E & string> (name: K, timeout = TIMEOUT): Promise<E[K]> {
     const { queue, waiters } = this.#eventsOf(name)
     if (queue.length > 0) { return queue.shift() }
     if (this.#ended != null) { throw this.#ended }
@@ -138,11 +177,19 @@ export class Peer implements AsyncDisposable {
   }
 
   /** Events that came and were not taken. */
-  pending<K extends keyof Events> (name: K): Array<Events[K]> {
+  pending<K extends keyof E & string> (name: K): Array<E[K]> {
     return [...this.#eventsOf(name).queue]
   }
 
+  /** SIGKILL waits for its end; SIGSTOP freezes it with all its connections open, until SIGCONT. */
+  async kill (signal: 'SIGKILL' | 'SIGSTOP' | 'SIGCONT'): Promise<void> {
+    this.#child.kill(signal)
+    this.#frozen = signal === 'SIGSTOP'
+    if (signal === 'SIGKILL') { await this.#exited }
+  }
+
   async stop (): Promise<void> {
+    if (this.#frozen) { await this.kill('SIGKILL') }
     this.#child.stdin.end()
     const timer = setTimeout(() => { this.#child.kill('SIGKILL') }, STOP_TIMEOUT)
     await this.#exited
@@ -199,18 +246,21 @@ export class Peer implements AsyncDisposable {
   }
 }
 
-/** A started Go peer: `await using peer = await GoPeer.start('v078', { seed: 1 })`. */
+/**
+ * A started Go peer: `await using peer = await GoPeer.start('v078', { seed: 1 })`. With the seed and the addresses of one that
+ * was killed it takes that one's place.
+ */
 export class GoPeer extends Peer {
   peerId = ''
   /** Of the libp2p node, without /p2p. */
   addrs: string[] = []
 
-  static async start (version: GoVersion, init: { seed?: number, keyType?: KeyType } = {}): Promise<GoPeer> {
+  static async start (version: GoVersion, init: { seed?: number, keyType?: KeyType, listen?: string[] } = {}): Promise<GoPeer> {
     const { dir, toolchain } = GO_PEERS[version]
     const peer = new GoPeer(`Go ${version}`, await buildGo(dir, toolchain))
     try {
       const seed = Buffer.alloc(32, init.seed ?? 1).toString('base64')
-      Object.assign(peer, await peer.call('start', { seed, keyType: init.keyType }))
+      Object.assign(peer, await peer.call('start', { seed, keyType: init.keyType, listen: init.listen }))
       return peer
     } catch (error) {
       await peer.stop()

@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { buildGo, GO_PEERS, haveGo, versionsOf } from './go-build.ts'
+import { buildGo, GO_PEERS, GO_TRANSFER, haveGo, versionsOf } from './go-build.ts'
 
 const LIMIT = 20 * 60_000
 const here = import.meta.dirname
@@ -14,7 +14,8 @@ if (!await haveGo()) {
 
 const programs = [
   ...Object.values(GO_PEERS),
-  ...['selectors', 'go/graphsync'].map(dir => ({ dir: join(here, dir), toolchain: 'go1.20.14' }))
+  GO_TRANSFER,
+  { dir: join(here, 'selectors'), toolchain: 'go1.20.14' }
 ].filter(({ dir }) => existsSync(join(dir, 'go.mod')))
 for (const { dir, toolchain } of programs) {
   console.log(await versionsOf(dir, toolchain))

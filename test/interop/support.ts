@@ -1,23 +1,34 @@
 import { equal } from 'node:assert/strict'
+import * as dagJson from '@ipld/dag-json'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { CID } from 'multiformats/cid'
 import { createLinkSystem } from '../../src/index.ts'
 import { parseMultiaddrs } from '../../src/shared/multiaddrs.ts'
 import type { LinkSystem, PubSub, SyncFinished } from '../../src/index.ts'
 import type { Subscriber } from '../../src/subscriber/subscriber.ts'
-import type { GoPeer, PublisherAddress } from './go-peer.ts'
+import type { DagJson, GoPeer, PublisherAddress } from './go-peer.ts'
+import type { Block } from './go-transfer.ts'
 import type { Libp2p, PeerId, PeerInfo } from '@libp2p/interface'
+import type { Multiaddr } from '@multiformats/multiaddr'
 
 const EVENT_TIMEOUT = 30_000
+
+export const DTSYNC_TOPIC = '/indexer/ingest/interop'
 
 /** What the Go peer says of a publisher, for our subscriber. */
 export function infoOf ({ peerId, addrs }: PublisherAddress): PeerInfo {
   return { id: peerIdFromString(peerId), multiaddrs: parseMultiaddrs(addrs) }
 }
 
-/** Our publisher, for the Go peer. */
-export function addressOf (publisher: { id: PeerId, addrs (): Array<{ toString (): string }> }): PublisherAddress {
-  return { peerId: publisher.id.toString(), addrs: publisher.addrs().map(String) }
+/** Our publisher or node, for the Go peer. */
+export function addressOf (ours: { id: PeerId, addrs (): Multiaddr[] } | Libp2p): PublisherAddress {
+  const [id, addrs] = 'peerId' in ours ? [ours.peerId, ours.getMultiaddrs()] : [ours.id, ours.addrs()]
+  return { peerId: id.toString(), addrs: addrs.map(String) }
+}
+
+/** A selector or voucher, as it goes into a JSON line. */
+export function asDagJson (node: unknown): DagJson {
+  return JSON.parse(Buffer.from(dagJson.encode(node)).toString())
 }
 
 export async function bytesOf (linkSystem: LinkSystem, cid: CID | string): Promise<Buffer> {
@@ -26,8 +37,16 @@ export async function bytesOf (linkSystem: LinkSystem, cid: CID | string): Promi
   return Buffer.concat(chunks)
 }
 
+/** Our blocks, for the Go peer. */
+export async function blocksOf (linkSystem: LinkSystem, cids: string[]): Promise<Block[]> {
+  return await Promise.all(cids.map(async cid => ({ cid, bytes: (await bytesOf(linkSystem, cid)).toString('base64') })))
+}
+
+/** A Go peer of either kind. */
+interface Getter { call (cmd: 'get', args: { cid: string }): Promise<string | null> }
+
 /** Every block is in both stores, with the same bytes. */
-export async function sameBlocks (go: GoPeer, linkSystem: LinkSystem, cids: string[]): Promise<void> {
+export async function sameBlocks (go: Getter, linkSystem: LinkSystem, cids: string[]): Promise<void> {
   for (const cid of cids) {
     equal((await bytesOf(linkSystem, cid)).toString('base64'), await go.call('get', { cid }), cid)
   }

@@ -3,6 +3,7 @@ module dagsync/interop/peer
 go 1.20
 
 require (
+	dagsync/interop/lines v0.0.0
 	github.com/ipfs/go-cid v0.4.1
 	github.com/ipld/go-ipld-prime v0.20.0
 	github.com/ipni/go-libipni v0.4.0
@@ -134,3 +135,5 @@ require (
 	google.golang.org/protobuf v1.30.0 // indirect
 	lukechampine.com/blake3 v1.2.1 // indirect
 )
+
+replace dagsync/interop/lines => ../lines

@@ -9,6 +9,8 @@ import (
 	"os"
 	"runtime"
 
+	"dagsync/interop/lines"
+
 	"github.com/ipfs/go-cid"
 	"github.com/ipni/go-libipni/announce/gossiptopic"
 	"github.com/ipni/go-libipni/dagsync"
@@ -33,36 +35,48 @@ type peer struct {
 	publisher  dagsync.Publisher
 	subscriber *dagsync.Subscriber
 	hook       hook
+	segment    bool // the hook says where the next segment begins
+	syncs      cancels
+	dtSync     DtSync
 }
 
-func (p *peer) commands() map[string]command {
-	return map[string]command{
-		"start":       typed(p.start),
-		"gossip":      typed(p.gossip),
-		"gossipPeers": typed(p.gossipPeers),
-		"connect":     typed(p.connect),
+func (p *peer) commands() map[string]lines.Command {
+	commands := map[string]lines.Command{
+		"start":       lines.Typed(p.start),
+		"gossip":      lines.Typed(p.gossip),
+		"gossipPeers": lines.Typed(p.gossipPeers),
+		"connect":     lines.Typed(p.connect),
+		"disconnect":  lines.Typed(p.disconnect),
 
-		"chain": typed(p.chain),
-		"has":   typed(p.has),
-		"drop":  typed(p.drop),
-		"put":   typed(p.put),
-		"get":   typed(p.get),
+		"chain": lines.Typed(p.chain),
+		"has":   lines.Typed(p.has),
+		"drop":  lines.Typed(p.drop),
+		"put":   lines.Typed(p.put),
+		"get":   lines.Typed(p.get),
 
-		"publisher":      typed(p.startPublisher),
-		"setRoot":        typed(p.setRoot),
-		"announce":       typed(p.announce),
-		"closePublisher": typed(p.closePublisher),
+		"publisher":      lines.Typed(p.startPublisher),
+		"setRoot":        lines.Typed(p.setRoot),
+		"announce":       lines.Typed(p.announce),
+		"closePublisher": lines.Typed(p.closePublisher),
 
-		"subscriber":     typed(p.startSubscriber),
-		"sync":           typed(p.sync),
-		"latest":         typed(p.latest),
-		"setLatest":      typed(p.setLatest),
-		"hooks":          typed(p.hooks),
-		"announceServer": typed(p.announceServer),
+		"subscriber":      lines.Typed(p.startSubscriber),
+		"closeSubscriber": lines.Typed(p.closeSubscriber),
+		"sync":            lines.Typed(p.sync),
+		"cancelSyncs":     lines.Typed(p.cancelSyncs),
+		"dtsync":          lines.Typed(p.pull),
+		"waitHooks":       lines.Typed(p.waitHooks),
+		"latest":          lines.Typed(p.latest),
+		"setLatest":       lines.Typed(p.setLatest),
+		"hooks":           lines.Typed(p.hooks),
+		"announceServer":  lines.Typed(p.announceServer),
 
-		"idle":  typed(p.idle),
-		"stats": typed(p.stats),
+		"idle":  lines.Typed(p.idle),
+		"stats": lines.Typed(p.stats),
 	}
+	for name, command := range p.store.gate.Commands() {
+		commands[name] = command
+	}
+	return commands
 }
 
 var errNotStarted = errors.New("not started")
@@ -120,7 +134,7 @@ func (p *peer) gossipPeers(ctx context.Context, args struct{ Count int }) (any, 
 	if p.topic == nil {
 		return nil, errors.New("no topic: gossip first")
 	}
-	err := poll(ctx, func() bool { return len(p.topic.ListPeers()) >= args.Count })
+	err := lines.Poll(ctx, func() bool { return len(p.topic.ListPeers()) >= args.Count })
 	if err != nil {
 		return nil, fmt.Errorf("%d of %d peers subscribed: %w", len(p.topic.ListPeers()), args.Count, err)
 	}
@@ -149,6 +163,15 @@ func (p *peer) connect(ctx context.Context, args struct {
 		return nil, errors.New("not connected")
 	}
 	return nil, nil
+}
+
+// disconnect closes all connections with a peer, which may come back.
+func (p *peer) disconnect(_ context.Context, args struct{ PeerID string }) (any, error) {
+	id, err := libpeer.Decode(args.PeerID)
+	if err != nil {
+		return nil, err
+	}
+	return nil, p.host.Network().ClosePeer(id)
 }
 
 func addrInfo(id string, addrs []string) (libpeer.AddrInfo, error) {

@@ -11,6 +11,7 @@ import (
 	"github.com/ipni/go-libipni/announce/httpsender"
 	"github.com/ipni/go-libipni/announce/message"
 	"github.com/ipni/go-libipni/announce/p2psender"
+	libpeer "github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 )
 
@@ -20,6 +21,8 @@ func (p *peer) startPublisher(_ context.Context, args struct {
 	HandlerPath string
 	HeadTopic   string
 	Topic       string
+	Allow       []string
+	Existing    bool
 }) (any, error) {
 	if p.host == nil {
 		return nil, errNotStarted
@@ -27,8 +30,13 @@ func (p *peer) startPublisher(_ context.Context, args struct {
 	if args.Listen == "" {
 		args.Listen = "127.0.0.1:0"
 	}
+	allow, err := peerIDs(args.Allow)
+	if err != nil {
+		return nil, err
+	}
 	publisher, err := p.lib.NewPublisher(PublisherInit{
 		Transport: args.Transport, Listen: args.Listen, HandlerPath: args.HandlerPath, HeadTopic: args.HeadTopic, Topic: args.Topic,
+		Allow: allow, Existing: args.Existing,
 		Host: p.host, Key: p.key, LinkSystem: p.store.lsys,
 	})
 	if err != nil {
@@ -37,6 +45,22 @@ func (p *peer) startPublisher(_ context.Context, args struct {
 	p.publisher = publisher
 	publisher.SetRoot(p.head)
 	return map[string]any{"peerId": publisher.ID().String(), "addrs": texts(publisher.Addrs())}, nil
+}
+
+// peerIDs of none are none; nil stays nil.
+func peerIDs(texts []string) ([]libpeer.ID, error) {
+	if texts == nil {
+		return nil, nil
+	}
+	ids := make([]libpeer.ID, len(texts))
+	for i, t := range texts {
+		id, err := libpeer.Decode(t)
+		if err != nil {
+			return nil, err
+		}
+		ids[i] = id
+	}
+	return ids, nil
 }
 
 // setRoot serves another head; none without a CID.

@@ -7,7 +7,6 @@ import (
 	"os"
 	"runtime"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -39,8 +38,8 @@ func (p *peer) stats(context.Context, struct{}) (any, error) {
 		return nil, err
 	}
 	defer file.Close()
-	for lines := bufio.NewScanner(file); lines.Scan(); {
-		name, value, _ := strings.Cut(lines.Text(), ":")
+	for status := bufio.NewScanner(file); status.Scan(); {
+		name, value, _ := strings.Cut(status.Text(), ":")
 		var kib int64
 		if name == "VmRSS" || name == "VmHWM" {
 			fmt.Sscan(value, &kib)
@@ -53,17 +52,4 @@ func (p *peer) stats(context.Context, struct{}) (any, error) {
 	}
 	result["cpu"] = float64(usage.Utime.Nano()+usage.Stime.Nano()) / 1e6
 	return result, nil
-}
-
-func poll(ctx context.Context, done func() bool) error {
-	ticker := time.NewTicker(5 * time.Millisecond)
-	defer ticker.Stop()
-	for !done() {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-ticker.C:
-		}
-	}
-	return nil
 }

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"dagsync/interop/lines"
+
 	"github.com/ipfs/go-cid"
 	"github.com/ipld/go-ipld-prime"
 	_ "github.com/ipld/go-ipld-prime/codec/dagcbor"
@@ -25,11 +27,13 @@ type store struct {
 	sync.RWMutex
 	blocks map[cid.Cid][]byte
 	lsys   ipld.LinkSystem
+	gate   lines.Gate // before the reads of lsys
 }
 
 func newStore() *store {
 	s := &store{blocks: make(map[cid.Cid][]byte), lsys: cidlink.DefaultLinkSystem()}
 	s.lsys.StorageReadOpener = func(_ ipld.LinkContext, lnk ipld.Link) (io.Reader, error) {
+		s.gate.Pass()
 		s.RLock()
 		defer s.RUnlock()
 		block, ok := s.blocks[lnk.(cidlink.Link).Cid]
@@ -78,6 +82,7 @@ type chainArgs struct {
 	Payload int
 	Seed    int64
 	Kind    string // "node" or "ad"
+	Codec   string // of nodes: "dag-json" or "dag-cbor"
 	Entries int    // chunks of each ad
 	List    bool   // answer with all CIDs
 }
@@ -87,13 +92,17 @@ func (p *peer) chain(_ context.Context, args chainArgs) (any, error) {
 	random := rand.New(rand.NewSource(args.Seed))
 	cids := make([]string, args.Count)
 	entries := []string{}
+	proto, err := linkPrototype(args.Codec)
+	if err != nil {
+		return nil, err
+	}
 	head := p.head
 	for i := 0; i < args.Count; i++ {
 		node, chunks, err := p.node(head, i, random, args)
 		if err != nil {
 			return nil, err
 		}
-		lnk, err := p.store.lsys.Store(ipld.LinkContext{}, schema.Linkproto, node)
+		lnk, err := p.store.lsys.Store(ipld.LinkContext{}, proto, node)
 		if err != nil {
 			return nil, err
 		}
@@ -111,6 +120,18 @@ func (p *peer) chain(_ context.Context, args chainArgs) (any, error) {
 		result["entries"] = entries
 	}
 	return result, nil
+}
+
+func linkPrototype(codec string) (cidlink.LinkPrototype, error) {
+	proto := schema.Linkproto
+	switch codec {
+	case "", "dag-json":
+	case "dag-cbor":
+		proto.Codec = cid.DagCBOR
+	default:
+		return proto, fmt.Errorf("no such codec: %s", codec)
+	}
+	return proto, nil
 }
 
 func (p *peer) node(previous cid.Cid, index int, random *rand.Rand, args chainArgs) (ipld.Node, []string, error) {

@@ -10,7 +10,11 @@ import (
 	"sync"
 	"time"
 
+	"dagsync/interop/lines"
+
 	"github.com/ipfs/go-cid"
+	"github.com/ipld/go-ipld-prime"
+	"github.com/ipld/go-ipld-prime/codec/dagjson"
 	cidlink "github.com/ipld/go-ipld-prime/linking/cid"
 	"github.com/ipni/go-libipni/announce"
 	"github.com/ipni/go-libipni/announce/message"
@@ -23,28 +27,16 @@ const maxListed = 2000
 
 type hook struct {
 	sync.Mutex
-	count   int
-	cids    []string
-	segment bool
+	count int
+	cids  []string
 }
 
-func (h *hook) call(s *store) dagsync.BlockHookFunc {
-	return func(_ libpeer.ID, c cid.Cid, actions dagsync.SegmentSyncActions) {
-		h.Lock()
-		h.count++
-		if len(h.cids) < maxListed {
-			h.cids = append(h.cids, c.String())
-		}
-		h.Unlock()
-		if !h.segment {
-			return
-		}
-		previous, err := s.previous(c)
-		if err != nil {
-			actions.FailSync(err)
-			return
-		}
-		actions.SetNextSyncCid(previous)
+func (h *hook) add(c cid.Cid) {
+	h.Lock()
+	defer h.Unlock()
+	h.count++
+	if len(h.cids) < maxListed {
+		h.cids = append(h.cids, c.String())
 	}
 }
 
@@ -60,6 +52,24 @@ func (h *hook) result() map[string]any {
 	return map[string]any{"count": h.count, "cids": append([]string{}, h.cids...)}
 }
 
+// recordIn makes a block hook that tells each of the recorders.
+func (p *peer) recordIn(hooks ...*hook) dagsync.BlockHookFunc {
+	return func(_ libpeer.ID, c cid.Cid, actions dagsync.SegmentSyncActions) {
+		for _, h := range hooks {
+			h.add(c)
+		}
+		if !p.segment {
+			return
+		}
+		previous, err := p.store.previous(c)
+		if err != nil {
+			actions.FailSync(err)
+			return
+		}
+		actions.SetNextSyncCid(previous)
+	}
+}
+
 func (p *peer) startSubscriber(_ context.Context, args struct {
 	Topic             string
 	Receive           bool
@@ -70,9 +80,9 @@ func (p *peer) startSubscriber(_ context.Context, args struct {
 	if p.host == nil {
 		return nil, errNotStarted
 	}
-	p.hook.segment = args.SegmentDepthLimit > 0
-	opts := []dagsync.Option{dagsync.BlockHook(p.hook.call(p.store)), dagsync.StrictAdsSelector(!args.AnySelector)}
-	if p.hook.segment {
+	p.segment = args.SegmentDepthLimit > 0
+	opts := []dagsync.Option{dagsync.BlockHook(p.recordIn(&p.hook)), dagsync.StrictAdsSelector(!args.AnySelector)}
+	if p.segment {
 		opts = append(opts, dagsync.SegmentDepthLimit(args.SegmentDepthLimit))
 	}
 	if args.Receive {
@@ -99,19 +109,49 @@ func (p *peer) report(finished <-chan dagsync.SyncFinished) {
 		if err := p.lib.EventError(done); err != nil {
 			fields["error"] = err.Error()
 		}
-		event("syncFinished", fields)
+		lines.Event("syncFinished", fields)
 	}
 }
 
-// sync answers with the CID it synced to, the time it took in milliseconds, and the hook calls.
-func (p *peer) sync(ctx context.Context, args struct {
+func (p *peer) closeSubscriber(context.Context, struct{}) (any, error) {
+	if p.subscriber == nil {
+		return nil, nil
+	}
+	subscriber := p.subscriber
+	p.subscriber = nil
+	return nil, subscriber.Close()
+}
+
+type syncArgs struct {
 	PeerID     string
 	Addrs      []string
 	Cid        string // sync to it, instead of to the head
+	Stop       string // instead of the latest sync
 	Entries    string // sync this chain of entry chunks
 	DepthLimit int64
 	Resync     bool
-}) (any, error) {
+}
+
+func (a syncArgs) options() ([]dagsync.SyncOption, error) {
+	opts := []dagsync.SyncOption{dagsync.WithAdsResync(a.Resync), dagsync.ScopedDepthLimit(a.DepthLimit)}
+	for _, one := range []struct {
+		text   string
+		option func(cid.Cid) dagsync.SyncOption
+	}{{a.Cid, dagsync.WithHeadAdCid}, {a.Stop, dagsync.WithStopAdCid}} {
+		if one.text == "" {
+			continue
+		}
+		c, err := cid.Decode(one.text)
+		if err != nil {
+			return nil, err
+		}
+		opts = append(opts, one.option(c))
+	}
+	return opts, nil
+}
+
+// sync answers with the CID it synced to, the time it took in milliseconds, and the hook calls.
+func (p *peer) sync(ctx context.Context, args syncArgs) (any, error) {
 	if p.subscriber == nil {
 		return nil, errors.New("no subscriber")
 	}
@@ -119,36 +159,127 @@ func (p *peer) sync(ctx context.Context, args struct {
 	if err != nil {
 		return nil, err
 	}
-	opts := []dagsync.SyncOption{dagsync.WithAdsResync(args.Resync), dagsync.ScopedDepthLimit(args.DepthLimit)}
-	target := cid.Undef
-	if t := args.Cid + args.Entries; t != "" {
-		if target, err = cid.Decode(t); err != nil {
-			return nil, err
-		}
+	opts, err := args.options()
+	if err != nil {
+		return nil, err
 	}
+	ctx, done := p.syncs.add(ctx)
+	defer done()
 	p.hook.reset()
+	var mine hook
+	target := cid.Undef
 	begin := time.Now()
 	if args.Entries != "" {
+		if target, err = cid.Decode(args.Entries); err != nil {
+			return nil, err
+		}
 		count := func(_ libpeer.ID, c cid.Cid, _ dagsync.SegmentSyncActions) {
-			p.hook.Lock()
-			defer p.hook.Unlock()
-			p.hook.count++
-			p.hook.cids = append(p.hook.cids, c.String())
+			mine.add(c)
+			p.hook.add(c)
 		}
 		err = p.subscriber.SyncEntries(ctx, info, target, dagsync.ScopedBlockHook(count))
 	} else {
-		if target.Defined() {
-			opts = append(opts, dagsync.WithHeadAdCid(target))
-		}
+		opts = append(opts, dagsync.ScopedBlockHook(p.recordIn(&mine, &p.hook)))
 		target, err = p.subscriber.SyncAdChain(ctx, info, opts...)
 	}
+	return answerOf(&mine, target, begin, err)
+}
+
+func answerOf(h *hook, target cid.Cid, begin time.Time, err error) (any, error) {
 	took := time.Since(begin)
 	if err != nil {
 		return nil, err
 	}
-	result := p.hook.result()
+	result := h.result()
 	result["cid"], result["ms"] = text(target), float64(took.Nanoseconds())/1e6
 	return result, nil
+}
+
+// pull syncs what a selector reaches, over dtsync and without the Subscriber, whose streams it takes over.
+func (p *peer) pull(ctx context.Context, args struct {
+	PeerID   string
+	Addrs    []string
+	Topic    string
+	Cid      string
+	Selector json.RawMessage // dag-json
+}) (any, error) {
+	if p.lib.NewDtSync == nil {
+		return nil, errors.New("this version has no dtsync")
+	}
+	info, err := addrInfo(args.PeerID, args.Addrs)
+	if err != nil {
+		return nil, err
+	}
+	root, err := cid.Decode(args.Cid)
+	if err != nil {
+		return nil, err
+	}
+	selector, err := ipld.Decode(args.Selector, dagjson.Decode)
+	if err != nil {
+		return nil, err
+	}
+	if p.dtSync == nil {
+		hook := func(_ libpeer.ID, c cid.Cid) { p.hook.add(c) }
+		if p.dtSync, err = p.lib.NewDtSync(p.host, p.store.lsys, hook); err != nil {
+			return nil, err
+		}
+	}
+	p.host.Peerstore().AddAddrs(info.ID, info.Addrs, time.Hour)
+	ctx, done := p.syncs.add(ctx)
+	defer done()
+	p.hook.reset()
+	begin := time.Now()
+	err = p.dtSync.Sync(ctx, info.ID, args.Topic, root, selector)
+	return answerOf(&p.hook, root, begin, err)
+}
+
+// cancelSyncs cancels the contexts of all explicit syncs that run, and answers with their number.
+func (p *peer) cancelSyncs(context.Context, struct{}) (any, error) {
+	return map[string]any{"count": p.syncs.cancel()}, nil
+}
+
+// waitHooks waits until the hook was called so many times since the last sync began.
+func (p *peer) waitHooks(ctx context.Context, args struct{ Count int }) (any, error) {
+	err := lines.Poll(ctx, func() bool {
+		p.hook.Lock()
+		defer p.hook.Unlock()
+		return p.hook.count >= args.Count
+	})
+	return p.hook.result(), err
+}
+
+// cancels are those of the contexts in use.
+type cancels struct {
+	sync.Mutex
+	running map[int]context.CancelFunc
+	last    int
+}
+
+func (c *cancels) add(parent context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(parent)
+	c.Lock()
+	defer c.Unlock()
+	if c.running == nil {
+		c.running = map[int]context.CancelFunc{}
+	}
+	c.last++
+	id := c.last
+	c.running[id] = cancel
+	return ctx, func() {
+		c.Lock()
+		defer c.Unlock()
+		delete(c.running, id)
+		cancel()
+	}
+}
+
+func (c *cancels) cancel() int {
+	c.Lock()
+	defer c.Unlock()
+	for _, cancel := range c.running {
+		cancel()
+	}
+	return len(c.running)
 }
 
 func (p *peer) latest(_ context.Context, args struct{ PeerID string }) (any, error) {
@@ -224,7 +355,7 @@ func (p *peer) receive(r *http.Request) error {
 	if len(infos) != 1 {
 		return fmt.Errorf("%d publishers in one announce", len(infos))
 	}
-	event("announced", map[string]any{
+	lines.Event("announced", map[string]any{
 		"cid": text(msg.Cid), "addrs": texts(addrs), "extraData": msg.ExtraData, "contentType": kind, "userAgent": r.UserAgent(),
 	})
 	return p.subscriber.Announce(r.Context(), msg.Cid, infos[0])

@@ -6,12 +6,9 @@ import (
 
 	"dagsync/interop/peer"
 
-	"github.com/ipfs/go-datastore"
-	dssync "github.com/ipfs/go-datastore/sync"
 	"github.com/ipld/go-ipld-prime"
 	"github.com/ipni/go-libipni/announce"
 	"github.com/ipni/go-libipni/dagsync"
-	"github.com/ipni/go-libipni/dagsync/dtsync"
 	"github.com/ipni/go-libipni/dagsync/ipnisync"
 	"github.com/libp2p/go-libp2p/core/host"
 )
@@ -23,6 +20,7 @@ func main() {
 		},
 		RecvAnnounce: func(_ string, opts ...announce.Option) dagsync.Option { return dagsync.RecvAnnounce(opts...) },
 		NewPublisher: newPublisher,
+		NewDtSync:    newDtSync,
 		EventError:   func(done dagsync.SyncFinished) error { return done.AsyncErr },
 	})
 }
@@ -33,10 +31,7 @@ func newPublisher(init peer.PublisherInit) (dagsync.Publisher, error) {
 		return ipnisync.NewPublisher(init.Listen, init.LinkSystem, init.Key,
 			ipnisync.WithHandlerPath(init.HandlerPath), ipnisync.WithHeadTopic(init.HeadTopic))
 	case "dtsync":
-		return dtsync.NewPublisher(init.Host, memory(), init.LinkSystem, init.Topic)
+		return newDtsyncPublisher(init)
 	}
 	return nil, fmt.Errorf("v0.4.0 has no transport %s", init.Transport)
 }
-
-// memory keeps the state of transfers; blocks have their own store.
-func memory() datastore.Batching { return dssync.MutexWrap(datastore.NewMapDatastore()) }

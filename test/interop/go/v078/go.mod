@@ -10,6 +10,7 @@ require (
 )
 
 require (
+	dagsync/interop/lines v0.0.0 // indirect
 	filippo.io/bigmod v0.1.1-0.20260103110540-f8a47775ebe5 // indirect
 	filippo.io/keygen v0.0.0-20260114151900-8e2790ea4c5b // indirect
 	github.com/benbjohnson/clock v1.3.5 // indirect
@@ -110,4 +111,7 @@ require (
 	lukechampine.com/blake3 v1.4.1 // indirect
 )
 
-replace dagsync/interop/peer => ../peer
+replace (
+	dagsync/interop/lines => ../lines
+	dagsync/interop/peer => ../peer
+)

@@ -1,0 +1,3 @@
+module dagsync/interop/lines
+
+go 1.20
