@@ -1,4 +1,5 @@
-// `npm start`: a publisher and a subscriber as two processes on this machine. Ends by itself; exit code 0 says that the
+// `npm start`: a publisher and a subscriber as two processes on this machine; blocks go over libp2p, with `-- --http` over HTTP. Ends
+// by itself; exit code 0 says that the
 // subscriber has the whole chain on disk.
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
@@ -27,10 +28,10 @@ async function end (child) {
 }
 
 try {
-  const publisher = start('publisher')
+  const publisher = start('publisher', ...process.argv.slice(2))
   const published = end(publisher)
-  const [{ peer, http, total }] = await Promise.race([once(publisher, 'message', { signal }), published])
-  await Promise.all([published, end(start('subscriber', peer, http, total))])
+  const [{ address, total }] = await Promise.race([once(publisher, 'message', { signal }), published])
+  await Promise.all([published, end(start('subscriber', address, total))])
 } catch (error) {
   console.error(`failed: ${signal.aborted ? signal.reason.message : error.message}`)
   process.exitCode = 1

@@ -1,4 +1,4 @@
-// Publishes a chain of advertisements over HTTP, then adds to it in steps and announces each new head over gossipsub.
+// Publishes a chain of advertisements, then adds to it in steps and announces each new head over gossipsub.
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import { createPublisher } from 'dagsync'
 import { setTimeout } from 'node:timers/promises'
@@ -8,11 +8,14 @@ const FIRST = 500
 const STEPS = 10
 const PER_STEP = 10
 
-const [folder] = process.argv.slice(2)
+const [folder, option] = process.argv.slice(2)
+const overHttp = option === '--http'
 const privateKey = await generateKeyPair('Ed25519')
 const node = await createNode(privateKey)
 const { linkSystem, datastore, close } = await openStores(folder)
-const publisher = await createPublisher({ libp2p: node, linkSystem, privateKey, datastore }, { topic: TOPIC, http: { listen: '127.0.0.1:0' } })
+const publisher = await createPublisher({ libp2p: node, linkSystem, privateKey, datastore }, {
+  topic: TOPIC, ...(overHttp ? { http: { listen: '127.0.0.1:0' }, dtsync: false } : {})
+})
 let length = 0
 
 /** Stores the next advertisements of the chain; the last one is its new head. */
@@ -29,8 +32,7 @@ try {
   await publisher.setRoot(await advertise(FIRST))
   console.log(`publisher   ${publisher.id} has ${length} blocks at ${publisher.addrs()[0]}`)
   process.send?.({
-    peer: `${node.getMultiaddrs()[0]}`,
-    http: `${publisher.addrs()[0]}/p2p/${publisher.id}`,
+    address: [`${node.getMultiaddrs()[0]}`, ...publisher.addrs().map(addr => `${addr}/p2p/${publisher.id}`)].join(),
     total: `${FIRST + STEPS * PER_STEP}`
   })
 

@@ -3,7 +3,8 @@ import { multiaddr } from '@multiformats/multiaddr'
 import { createSubscriber } from 'dagsync'
 import { createNode, openStores, TOPIC } from './node.js'
 
-const [folder, peer, http, total] = process.argv.slice(2)
+const [folder, addresses, total] = process.argv.slice(2)
+const addrs = addresses.split(',').map(multiaddr) // the node's first
 const started = performance.now()
 const node = await createNode()
 const { linkSystem, datastore, close } = await openStores(folder)
@@ -24,9 +25,9 @@ const subscriber = await createSubscriber({ libp2p: node, linkSystem, datastore 
 try {
   const signal = AbortSignal.timeout(60_000)
   const finished = subscriber.onSyncFinished({ signal })
-  await node.dial(multiaddr(peer), { signal })
+  await node.dial(addrs[0], { signal })
 
-  await subscriber.sync(multiaddr(http), { signal })
+  await subscriber.sync(addrs, { signal })
   for await (const { cid, count, error } of finished) {
     if (error != null) { throw error }
     report(`synced ${count} to ${cid}`)

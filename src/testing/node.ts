@@ -14,6 +14,7 @@ export async function createNode (privateKey?: PrivateKey): Promise<Libp2p> {
     transports: [tcp()],
     connectionEncrypters: [tls(), noise()],
     streamMuxers: [yamux()],
+    connectionManager: { inboundConnectionThreshold: 1_000, maxIncomingPendingConnections: 100 }, // all nodes of a test have one host
     services: { identify: identify(), pubsub: gossipsub(gossipsubInit()) }
   })
 }

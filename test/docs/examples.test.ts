@@ -27,11 +27,14 @@ describe('the examples', { timeout: 120_000 }, () => {
     assert.match(stdout, /^the indexer has bagu\w+, 1 block\n$/)
   })
 
-  it('main-job: the subscriber follows to the end of the chain', async () => {
-    const { stdout, stderr } = await run(process.execPath, ['examples/main-job/main.js'], { timeout: 100_000 })
-    assert.equal(stderr, '')
-    assert.match(stdout, /^done: 600 blocks, \d{6} bytes, \d+\.\d\d s$/m)
-  })
+  for (const [transport, options, address] of [['dtsync', [], /at \/ip4\/127.0.0.1\/tcp\/\d+$/m], ['HTTP', ['--http'], /at \S+\/http$/m]] as const) {
+    it(`main-job over ${transport}: the subscriber follows to the end of the chain`, async () => {
+      const { stdout, stderr } = await run(process.execPath, ['examples/main-job/main.js', ...options], { timeout: 100_000 })
+      assert.equal(stderr, '')
+      assert.match(stdout, address)
+      assert.match(stdout, /^done: 600 blocks, \d{6} bytes, \d+\.\d\d s$/m)
+    })
+  }
 
   it('main-job fails when one of the two processes does', async () => {
     const { code, stderr } = await run(process.execPath, ['examples/main-job/main.js'], {

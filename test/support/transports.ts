@@ -1,4 +1,4 @@
-// The parity tests run over each of these; the next one (dtsync) is added here.
+// The parity tests run over each of these.
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import type { Libp2p } from '@libp2p/interface'
 import type { Subscriber } from '../../src/subscriber/subscriber.ts'
@@ -8,6 +8,7 @@ import { subscribed, TOPIC } from './hall.ts'
 
 export interface Transport {
   name: string
+  isHttp: boolean
   publisher (net: TestNet, init?: TestPublisherInit): Promise<TestPublisher>
   subscriber (net: TestNet, init?: TestSubscriberInit): Promise<{ subscriber: Subscriber, linkSystem: LinkSystem }>
 }
@@ -15,22 +16,25 @@ export interface Transport {
 export const transports: Transport[] = [
   {
     name: 'HTTP',
+    isHttp: true,
     publisher: async (net, init) => net.publisher(init),
     subscriber: async (net, init) => net.subscriber(init)
   },
   {
     name: 'HTTP by fetch',
+    isHttp: true,
     publisher: async (net, init) => net.publisher(init),
     subscriber: async (net, init) => net.subscriber({ fetch: globalThis.fetch, ...init })
   },
   {
     name: 'dtsync',
-    async publisher (net, init = {}) {
+    isHttp: false,
+    publisher: async (net: TestNet, init: TestPublisherInit = {}) => {
       const privateKey = init.components?.privateKey ?? await generateKeyPair('Ed25519')
       const libp2p = init.components?.libp2p ?? await net.node({ privateKey })
-      return net.publisher({ topic: TOPIC, http: false, ...init, components: { ...init.components, libp2p, privateKey } })
+      return net.publisher({ http: false, ...init, topic: init.topic ?? TOPIC, components: { ...init.components, libp2p, privateKey } })
     },
-    async subscriber (net, init = {}) {
+    subscriber: async (net: TestNet, init: TestSubscriberInit = {}) => {
       const libp2p = init.components?.libp2p ?? await net.node()
       return net.subscriber({ topic: TOPIC, ...init, components: { ...init.components, libp2p } })
     }
