@@ -1,16 +1,17 @@
-// Measures this package against go-libipni v0.7.8 on one machine: `npm run bench`, or `npm run bench -- sync announce --runs 3`.
+// Measures this package against go-libipni v0.7.8, and v0.4.0 for dtsync, on one machine: `npm run bench`, or `npm run bench -- sync announce --runs 3`.
 // Runs of the pairs alternate, each with fresh processes, so that what else the machine does falls on all of them.
 import os from 'node:os'
 import { parseArgs } from 'node:util'
 import { GO_PEERS, haveGo, versionsOf } from '../test/interop/go-build.ts'
 import { benchAnnounce } from './announce.ts'
+import { benchDtsync } from './dtsync.ts'
 import { benchMemory } from './memory.ts'
 import { announceReport, memoryReport, requirements, syncReport, walkReport } from './report.ts'
 import { benchSync } from './sync.ts'
 import { table } from './table.ts'
 import { benchWalk } from './walks.ts'
 
-const PARTS = ['sync', 'announce', 'memory', 'walk']
+const PARTS = ['sync', 'announce', 'memory', 'walk', 'dtsync']
 const LIMIT = 60 * 60_000
 
 const { values, positionals } = parseArgs({ allowPositionals: true, options: { runs: { type: 'string', default: '5' } } })
@@ -28,7 +29,7 @@ setTimeout(() => {
 
 const say = text => { console.error(text) }
 const { dir, toolchain } = GO_PEERS.v078
-if (parts.some(part => part === 'sync' || part === 'announce') && !await haveGo()) {
+if (parts.some(part => ['sync', 'announce', 'dtsync'].includes(part)) && !await haveGo()) {
   console.error('Go is not installed: only `npm run bench -- memory walk` runs without it')
   process.exit(1)
 }
@@ -53,8 +54,11 @@ if (parts.includes('memory')) {
   measured.memory = await benchMemory(Math.min(runs, 3), say)
   console.log(`\n${memoryReport(measured.memory)}`)
 }
+if (parts.includes('dtsync')) { console.log(`\n${await benchDtsync(Math.min(runs, 3), say)}`) }
 if (parts.includes('walk')) {
   measured.walk = benchWalk()
   console.log(`\n${walkReport(measured.walk)}`)
 }
-console.log(`\n${table(['what', 'required', 'reached', ''], requirements(measured))}`)
+if (parts.some(part => part !== 'dtsync')) {
+  console.log(`\n${table(['what', 'required', 'reached', ''], requirements(measured))}`)
+}

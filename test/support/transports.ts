@@ -29,12 +29,12 @@ export const transports: Transport[] = [
   {
     name: 'dtsync',
     isHttp: false,
-    publisher: async (net: TestNet, init: TestPublisherInit = {}) => {
+    publisher: async (net: TestNet, init: TestPublisherInit = {}): Promise<TestPublisher> => {
       const privateKey = init.components?.privateKey ?? await generateKeyPair('Ed25519')
       const libp2p = init.components?.libp2p ?? await net.node({ privateKey })
       return net.publisher({ http: false, ...init, topic: init.topic ?? TOPIC, components: { ...init.components, libp2p, privateKey } })
     },
-    subscriber: async (net: TestNet, init: TestSubscriberInit = {}) => {
+    subscriber: async (net: TestNet, init: TestSubscriberInit = {}): ReturnType<Transport['subscriber']> => {
       const libp2p = init.components?.libp2p ?? await net.node()
       return net.subscriber({ topic: TOPIC, ...init, components: { ...init.components, libp2p } })
     }

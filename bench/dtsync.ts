@@ -1,0 +1,116 @@
+import { DTSYNC, PAIRS, withPair, type Pair } from './peers.ts'
+import { PAYLOAD, syncOnce, type SyncFigures, type SyncInit } from './sync.ts'
+import { median, mib, table, times } from './table.ts'
+
+const [GO, OURS, FROM_GO] = PAIRS
+const MIB = 2 ** 20
+const LATENCIES = 25
+const WARM_UP = 300
+
+/** What is measured, and what the package must reach beside Go v0.4.0 in the same run; ratios of blocks a second. */
+interface Row { name: string, count: number, init?: SyncInit, ours: number, fromGo?: number, memory?: number }
+
+const ROWS: Row[] = [
+  { name: '1,000 ads', count: 1_000, ours: 2.2, fromGo: 1 },
+  { name: '10,000 ads in one sync', count: 10_000, ours: 50, fromGo: 4, memory: 60 * MIB },
+  { name: '10,000 ads in segments of 1,000', count: 10_000, init: { segmentDepthLimit: 1_000 }, ours: 8, fromGo: 1.2 },
+  { name: '200 dag-cbor blocks of 1 MiB', count: 200, init: { payload: MIB, codec: 'dag-cbor' }, ours: 1, fromGo: 1 },
+  { name: '200 dag-json blocks of 1 MiB payload', count: 200, init: { payload: MIB }, ours: 3, fromGo: 1 },
+  { name: '1,000 ads at 40 ms round trip', count: 1_000, init: { delay: 20 }, ours: 1 }
+]
+
+const of = (all: SyncFigures[], key: keyof SyncFigures): number => median(all.map(one => one[key]))
+
+/** Milliseconds for one new ad each, by two processes that are warm: of a sync, or from an announce to its SyncFinished. */
+async function latencies (pair: Pair, gossip: boolean): Promise<number[]> {
+  return await withPair(pair, { count: 1_000, payload: PAYLOAD, gossip, wire: DTSYNC }, async (publisher, subscriber) => {
+    const { peerId, addrs } = publisher
+    await subscriber.peer.call('sync', { peerId, addrs })
+    await subscriber.peer.event('syncFinished')
+    if (gossip) {
+      await publisher.peer.call('connect', { peerId: subscriber.peerId, addrs: subscriber.addrs })
+      await publisher.peer.call('gossipPeers', { count: 1 })
+    }
+    const all: number[] = []
+    for (let i = 0; i < WARM_UP + LATENCIES; i++) {
+      await publisher.peer.call('chain', { count: 1, payload: PAYLOAD })
+      if (gossip) {
+        const { at } = await publisher.peer.call('announce', { via: 'gossip' })
+        const finished = await subscriber.peer.event('syncFinished')
+        if (finished.count !== 1) { throw new Error(`not the sync that was announced: ${JSON.stringify(finished)}`) }
+        all.push((finished.at - at) / 1e3)
+      } else {
+        const { ms, count } = await subscriber.peer.call('sync', { peerId, addrs })
+        if (count !== 1) { throw new Error(`${count} blocks in place of one`) }
+        await subscriber.peer.event('syncFinished')
+        all.push(ms)
+      }
+    }
+    return all.slice(WARM_UP)
+  })
+}
+
+/** Every row of dtsync, the pairs in turn. */
+export async function benchDtsync (runs: number, say: (text: string) => void): Promise<string> {
+  const lines: string[][] = []
+  const required: string[][] = []
+  const check = (what: string, wanted: string, reached: string, met: boolean): void => {
+    required.push([what, wanted, reached, met ? 'met' : 'MISSED'])
+  }
+
+  const run = async (name: string, pair: typeof GO, count: number, init?: SyncInit): Promise<SyncFigures> => {
+    const one = await syncOnce(pair, count, { ...init, wire: DTSYNC })
+    say(`${name}, ${pair.name}: ${one.ms.toFixed(0)} ms`)
+    return one
+  }
+  for (const { name, count, init, ours, fromGo, memory } of ROWS) {
+    const all = new Map<typeof GO, SyncFigures[]>([GO, OURS, FROM_GO].map(pair => [pair, []]))
+    for (let i = 0; i < runs; i++) {
+      for (const [pair, figures] of all) { figures.push(await run(name, pair, count, init)) }
+    }
+    const rate = (pair: typeof GO): number => count / of(all.get(pair) ?? [], 'ms') * 1e3
+    for (const [pair, figures] of all) {
+      lines.push([
+        name, pair.name, of(figures, 'ms').toFixed(0), rate(pair).toFixed(0), times(rate(pair) / rate(GO)),
+        mib(of(figures, 'publisherPeak')), mib(of(figures, 'subscriberPeak'))
+      ])
+    }
+    check(`${name}, ours`, `>= ${times(ours)}`, times(rate(OURS) / rate(GO)), rate(OURS) >= ours * rate(GO))
+    if (fromGo != null) {
+      check(`${name}, ours from Go`, `>= ${times(fromGo)}`, times(rate(FROM_GO) / rate(GO)), rate(FROM_GO) >= fromGo * rate(GO))
+    }
+    if (memory != null) {
+      for (const side of ['publisherPeak', 'subscriberPeak'] as const) {
+        const peak = of(all.get(OURS) ?? [], side)
+        check(`${name}, ours, ${side}, MiB`, `<= ${mib(memory)}`, mib(peak), peak <= memory)
+      }
+    }
+  }
+
+  const sizes: Array<[number, SyncFigures[]]> = [[10_000, []], [100_000, []]]
+  for (let i = 0; i < runs; i++) {
+    for (const [count, figures] of sizes) { figures.push(await run(`${count} ads into a store that discards`, OURS, count, { store: 'discard' })) }
+  }
+  const [[, small], [, large]] = sizes
+  const slower = (of(large, 'ms') / 10) / of(small, 'ms')
+  check('100,000 ads, time of each to 10,000', '<= 1.20 x', times(slower), slower <= 1.2)
+  const growth = of(large, 'subscriberPeak') - of(small, 'subscriberPeak')
+  check('100,000 ads, MiB above 10,000', '<= 20.0', mib(growth), growth <= 20 * MIB)
+
+  for (const [name, gossip, limit] of [['one new ad, warm', false, 1], ['one new ad, from gossip announce', true, 1.5]] as const) {
+    const medians = new Map<typeof GO, number>()
+    for (const pair of [GO, OURS, FROM_GO]) {
+      const all: number[] = []
+      for (let i = 0; i < runs; i++) { all.push(...await latencies(pair, gossip)) }
+      medians.set(pair, median(all))
+      say(`${name}, ${pair.name}: ${median(all).toFixed(2)} ms`)
+    }
+    const base = medians.get(GO) ?? NaN
+    for (const [pair, ms] of medians) { lines.push([name, pair.name, ms.toFixed(2), '', times(base / ms), '', '']) }
+    const ratio = (medians.get(OURS) ?? NaN) / base
+    check(`${name}, time of Go`, `<= ${times(limit)}`, times(ratio), ratio <= limit)
+  }
+
+  const header = ['dtsync, Go v0.4.0', '', 'ms', 'blocks/s', 'of Go to Go', 'publisher MiB', 'subscriber MiB']
+  return `${table(header, lines)}\n\n${table(['what', 'required', 'reached', ''], required)}`
+}
