@@ -4,6 +4,7 @@ import { deepEqual, equal, ok } from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import * as constants from '../../src/shared/constants.ts'
 import { subscriberConfig } from '../../src/subscriber/options.ts'
+import { MAX_REQUESTS } from '../../src/wire/graphsync/constants.ts'
 import { recursionLimitNone } from '../../src/traversal/index.ts'
 
 /** interface.field -> the text of its @default tag, of one source file. */
@@ -33,7 +34,7 @@ describe('@default tags', () => {
 
   for (const [key, text] of tags) {
     const [owner, field] = key.split('.')
-    if (owner !== 'SubscriberInit' || field === 'defaultSelectorSequence') { continue }
+    if (owner !== 'SubscriberInit' || field === 'defaultSelectorSequence' || field === 'maxGraphsyncRequests') { continue }
     it(`of ${key} is that of the code`, () => {
       deepEqual(config[field], literal(text))
     })
@@ -53,6 +54,13 @@ describe('@default tags', () => {
     ['shared/types/selector.ts', 'WalkOptions.onMissing', 'throw'],
     ['announce/senders/http.ts', 'HttpSenderInit.encoding', 'cbor'],
     ['announce/senders/http.ts', 'HttpSenderInit.timeout', constants.ANNOUNCE_HTTP_TIMEOUT],
+    ['shared/types/subscriber.ts', 'SubscriberInit.maxGraphsyncRequests', { inbound: MAX_REQUESTS, outbound: MAX_REQUESTS }],
+    ['shared/types/publisher.ts', 'DtsyncPublisherInit.maxGraphsyncRequests', { inbound: MAX_REQUESTS, outbound: MAX_REQUESTS }],
+    ['shared/types/graphsync.ts', 'GraphsyncInit.maxInboundRequests', MAX_REQUESTS],
+    ['shared/types/graphsync.ts', 'GraphsyncInit.maxOutboundRequests', MAX_REQUESTS],
+    ['syncers/dtsync/sync.ts', 'DtsyncSyncerInit.headTimeout', constants.HTTP_TIMEOUT],
+    ['syncers/dtsync/sync.ts', 'DtsyncSyncerInit.stallTimeout', constants.STALL_TIMEOUT],
+    ['syncers/dtsync/sync.ts', 'DtsyncSyncerInit.maxBlockSize', constants.MAX_BLOCK_SIZE],
     ['syncers/httpsync/sync.ts', 'HttpSyncerInit.httpTimeout', constants.HTTP_TIMEOUT],
     ['syncers/httpsync/sync.ts', 'HttpSyncerInit.httpRetry', constants.HTTP_RETRY],
     ['syncers/httpsync/sync.ts', 'HttpSyncerInit.maxBlockSize', constants.MAX_BLOCK_SIZE],
