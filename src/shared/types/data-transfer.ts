@@ -117,9 +117,6 @@ export interface DataTransfer extends Startable, AsyncDisposable {
 
   /** Several may be registered for one type; asked in order, the first answer counts. No answer: rejected. Returns how to remove it. */
   addVoucherType(type: string, validate: VoucherValidator): () => void
-
-  start(): Promise<void>
-  stop(): Promise<void>
 }
 
 /** Times are milliseconds. */

@@ -151,9 +151,6 @@ export interface GraphExchange extends Startable, AsyncDisposable {
 
   /** Asked in order; the first answer counts. No answer: refused. Returns how to remove it. */
   addValidator(validator: RequestValidator): () => void
-
-  start(): Promise<void>
-  stop(): Promise<void>
 }
 
 export interface GraphsyncInit {

@@ -1,10 +1,16 @@
 // The package's own declarations against the fixed ones, renamed from 'dagsync' to 'api': it has to compile, and never runs.
 import type * as Api from 'api'
 import type * as ApiAnnounce from 'api/announce'
+import type * as ApiDataTransfer from 'api/data-transfer'
+import type * as ApiDtsync from 'api/dtsync'
+import type * as ApiGraphsync from 'api/graphsync'
 import type * as ApiSelector from 'api/selector'
 import type * as ApiSyncer from 'api/syncer'
 import * as dagsync from 'dagsync'
 import * as announce from 'dagsync/announce'
+import * as dataTransfer from 'dagsync/data-transfer'
+import * as dtsync from 'dagsync/dtsync'
+import * as graphsync from 'dagsync/graphsync'
 import * as multiaddr from 'dagsync/multiaddr'
 import * as selector from 'dagsync/selector'
 import * as signedHead from 'dagsync/signed-head'
@@ -18,7 +24,10 @@ export const values = [
   multiaddr satisfies typeof import('api/multiaddr'),
   selector satisfies typeof import('api/selector'),
   signedHead satisfies typeof import('api/signed-head'),
-  syncer satisfies Omit<typeof import('api/syncer'), 'createDtsyncSyncer'>, // [dtsync]
+  syncer satisfies typeof import('api/syncer'),
+  graphsync satisfies typeof import('api/graphsync'),
+  dataTransfer satisfies typeof import('api/data-transfer'),
+  dtsync satisfies typeof import('api/dtsync'),
   testing satisfies typeof import('api/testing')
 ]
 
@@ -61,7 +70,7 @@ export const types: {
   StoreOptions: Both<Api.StoreOptions, dagsync.StoreOptions>
   SyncTarget: Both<Api.SyncTarget, dagsync.SyncTarget>
   SubscriberComponents: Both<Api.SubscriberComponents, dagsync.SubscriberComponents>
-  SubscriberInit: Both<Omit<Api.SubscriberInit, 'dataTransfer' | 'maxGraphsyncRequests'>, dagsync.SubscriberInit>
+  SubscriberInit: Both<Api.SubscriberInit, dagsync.SubscriberInit>
   LastKnownSync: Both<Api.LastKnownSync, dagsync.LastKnownSync>
   BlockHook: Both<Api.BlockHook, dagsync.BlockHook>
   SegmentSyncActions: Both<Api.SegmentSyncActions, dagsync.SegmentSyncActions>
@@ -72,7 +81,7 @@ export const types: {
   AddressBook: Both<Api.AddressBook, dagsync.AddressBook>
   PubSub: Both<Api.PubSub, dagsync.PubSub>
   PublisherComponents: Both<Api.PublisherComponents, dagsync.PublisherComponents>
-  PublisherInit: Both<Omit<Api.PublisherInit, 'dtsync' | 'ipnisync'>, dagsync.PublisherInit>
+  PublisherInit: Both<Omit<Api.PublisherInit, 'ipnisync'>, dagsync.PublisherInit>
   HttpPublisherInit: Both<Api.HttpPublisherInit, dagsync.HttpPublisherInit>
   Publisher: Given<Api.Publisher, dagsync.Publisher>
   DagsyncError: Given<Api.DagsyncError, dagsync.DagsyncError>
@@ -89,6 +98,11 @@ export const types: {
   AnnounceResult: Both<ApiAnnounce.AnnounceResult, announce.AnnounceResult>
   AnnounceSender: Both<ApiAnnounce.AnnounceSender, announce.AnnounceSender>
   Syncer: Both<ApiSyncer.Syncer, syncer.Syncer>
+  GraphExchange: Both<ApiGraphsync.GraphExchange, graphsync.GraphExchange>
+  GraphsyncMessage: Both<ApiGraphsync.GraphsyncMessage, graphsync.GraphsyncMessage>
+  DataTransfer: Both<ApiDataTransfer.DataTransfer, dataTransfer.DataTransfer>
+  TransferMessage: Both<ApiDataTransfer.TransferMessage, dataTransfer.TransferMessage>
+  HeadServer: Given<ApiDtsync.HeadServer, dtsync.HeadServer>
 } = {
   LinkSystem: true,
   StoreOptions: true,
@@ -121,5 +135,10 @@ export const types: {
   Receiver: true,
   AnnounceResult: true,
   AnnounceSender: true,
-  Syncer: true
+  Syncer: true,
+  GraphExchange: true,
+  GraphsyncMessage: true,
+  DataTransfer: true,
+  TransferMessage: true,
+  HeadServer: true
 }
