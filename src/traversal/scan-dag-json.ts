@@ -36,6 +36,10 @@ export class DagJsonScanner extends Skeleton {
   /** Whether the last string had escapes. */
   private escaped = false
 
+  /** How far the last string that may be base64 is. */
+  private base64From = 0
+  private base64To = 0
+
   private readonly form: number[] = []
   private readonly textFrom: number[] = []
   private readonly textTo: number[] = []
@@ -43,6 +47,7 @@ export class DagJsonScanner extends Skeleton {
   protected read (): void {
     this.at = 0
     this.some = false
+    this.base64From = 0
     try {
       const first = this.next()
       this.value(first)
@@ -127,6 +132,10 @@ export class DagJsonScanner extends Skeleton {
         return
       case QUOTE: {
         const from = this.at
+        if (this.depth > 0 && this.form[this.depth - 1] === INNER) { // bytes, most likely: one look at each
+          this.base64From = from
+          this.base64To = this.at = skip(BASE64, this.bytes, from, this.bytes.length)
+        }
         this.text(from, this.string())
         this.scalar(TEXT)
         return
@@ -158,7 +167,7 @@ export class DagJsonScanner extends Skeleton {
     let at = this.at
     this.escaped = false
     for (;;) {
-      while (PLAIN[bytes[at]] === 1) { at++ }
+      at = skip(PLAIN, bytes, at, bytes.length)
       this.at = at + 1
       const byte = bytes[at]
       if (byte === QUOTE) { return at }
@@ -222,11 +231,8 @@ export class DagJsonScanner extends Skeleton {
 
   /** Base64 with or without padding, not URL-safe; line ends are skipped. */
   private base64 (from: number, to: number): void {
-    const bytes = this.bytes
-    let count = 0
-    let at = from
-    for (; at < to && BASE64[bytes[at]] === 1; at++) { count++ }
-    if (at === to && count % 4 !== 1) { return }
+    const at = this.base64From === from ? Math.min(this.base64To, to) : skip(BASE64, this.bytes, from, to)
+    if (at === to && (to - from) % 4 !== 1) { return }
     const text = this.keyName(from, to).replace(/[\r\n]/g, '')
     if (!/^[A-Za-z0-9+/]*={0,2}$/.test(text) || (text.endsWith('=') ? text.length % 4 !== 0 : text.length % 4 === 1)) {
       throw new Error('bytes are not base64')
@@ -245,6 +251,17 @@ export class DagJsonScanner extends Skeleton {
     const raw = keyText(this.bytes, from, to)
     return raw.includes('\\') ? JSON.parse(`"${raw}"`).toWellFormed() : raw
   }
+}
+
+/** The first place from `at` on, before `to`, whose byte is not in the table. */
+function skip (table: Uint8Array, bytes: Uint8Array, at: number, to: number): number {
+  for (const last = to - 7; at < last; at += 8) {
+    const all = table[bytes[at]] & table[bytes[at + 1]] & table[bytes[at + 2]] & table[bytes[at + 3]] &
+      table[bytes[at + 4]] & table[bytes[at + 5]] & table[bytes[at + 6]] & table[bytes[at + 7]]
+    if (all === 0) { break }
+  }
+  while (at < to && table[bytes[at]] === 1) { at++ }
+  return at
 }
 
 function digits (bytes: Uint8Array, at: number): number {
