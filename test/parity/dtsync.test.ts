@@ -2,6 +2,7 @@ import { deepEqual, equal, ok, rejects, throws } from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import type { Libp2p } from '@libp2p/interface'
+import { multiaddr } from '@multiformats/multiaddr'
 import { createPublisher, createSubscriber, Subscriber } from '../../src/index.ts'
 import { createLinkSystem } from '../../src/store/link-system.ts'
 import { createHeadServer, queryHead } from '../../src/syncers/dtsync/index.ts'
@@ -9,7 +10,7 @@ import { createDtsyncSyncer } from '../../src/syncers/index.ts'
 import { chain, TestNet } from '../../src/testing/index.ts'
 import { dagsyncSelector, recursionLimitNone } from '../../src/traversal/index.ts'
 import { createDataTransfer } from '../../src/wire/data-transfer/index.ts'
-import { next, recorder, rest, TOPIC } from '../support/hall.ts'
+import { inTime, next, randomCid, randomPeer, recorder, rest, TOPIC } from '../support/hall.ts'
 import { gossipPublisher, gossipSubscriber, transports } from '../support/transports.ts'
 
 const dtsync = transports.find(({ isHttp }) => !isHttp) as typeof transports[number]
@@ -147,6 +148,18 @@ describe('dtsync', () => {
     equal(String(await here.sync(back.info)), String(back.cids[0]))
     await Promise.all([first.stop(), second.stop(), subscriber.stop(), here.stop()])
     deepEqual(libp2p.getProtocols().filter(protocol => /graphsync|datatransfer|legs/.test(protocol)), [])
+  })
+
+  it('a publisher that cannot be reached: an explicit sync and an announced one fail soon', async () => {
+    await using net = new TestNet()
+    const [id, cid] = [await randomPeer(), await randomCid()]
+    const { subscriber } = await dtsync.subscriber(net, { receiver: {} })
+    const events = subscriber.onSyncFinished()
+    const info = { id, multiaddrs: [multiaddr('/ip4/127.0.0.1/tcp/1')] }
+    await rejects(inTime(subscriber.sync(info), 10_000), { name: 'HeadQueryError' })
+    await rejects(inTime(subscriber.sync(info, { cid }), 10_000), { name: 'TransferFailedError' })
+    await subscriber.announce(cid, info)
+    equal((await next(events, 10_000)).error?.name, 'TransferFailedError')
   })
 
   it('a second publisher of a topic and differing limits on one node are refused', async () => {

@@ -239,6 +239,9 @@ export class Pull {
     if (error instanceof InvalidMessageError) { // the same would come again
       throw new TransferFailedError(`${this.peer} sent what is no message: ${error.message}`, { cause: error })
     }
+    if (!this.watch.hasHeard) { // it was never there: nothing is to be resumed
+      throw new TransferFailedError(`cannot reach ${this.peer}: ${error.message}`, { cause: error })
+    }
     this.watch.lost(error)
   }
 }

@@ -32,6 +32,7 @@ export class Watch {
   private lostTimer: Timer | undefined
   private askedAt = 0
   private heardAt = 0
+  private heardOnce = false
   private lostAt = 0
   private reason: TransferFailedError | undefined
 
@@ -43,6 +44,11 @@ export class Watch {
   /** Whether something of the peer's may be lost since the last request. */
   get isLost (): boolean {
     return this.reason != null
+  }
+
+  /** Whether the peer has ever said something. */
+  get hasHeard (): boolean {
+    return this.heardOnce
   }
 
   /** A request goes out. */
@@ -62,6 +68,7 @@ export class Watch {
   /** Something has come. */
   heard (): void {
     clearTimeout(this.acceptTimer)
+    this.heardOnce = true
     this.heardAt = performance.now()
   }
 
