@@ -33,6 +33,9 @@ export const MESSAGE_TIMEOUT = 10_000
 export const SEND_TRIES = 3
 export const SEND_DELAY = 500
 
+/** What is being sent when everything ends. */
+export const STOP_GRACE = 500
+
 /** Streams that one peer may have open to us on one connection: many transfers may end at once. */
 export const MAX_INBOUND_STREAMS = 256
 

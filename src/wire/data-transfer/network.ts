@@ -3,7 +3,7 @@ import { delay } from '../../shared/delay.ts'
 import { TransferFailedError } from '../../shared/errors.ts'
 import type { TransferMessage } from '../../shared/types/data-transfer.ts'
 import { closeWrite, send, StreamReader } from '../streams.ts'
-import { DATA_TRANSFER_PROTOCOL, MAX_INBOUND_STREAMS, MAX_MESSAGE, MESSAGE_TIMEOUT, SEND_DELAY, SEND_TRIES } from './constants.ts'
+import { DATA_TRANSFER_PROTOCOL, MAX_INBOUND_STREAMS, MAX_MESSAGE, MESSAGE_TIMEOUT, SEND_DELAY, SEND_TRIES, STOP_GRACE } from './constants.ts'
 import { decodeTransferMessage, encodeTransferMessage } from './message.ts'
 
 export interface NetworkInit {
@@ -18,6 +18,7 @@ export interface NetworkInit {
 export class Network {
   private readonly init: NetworkInit
   private readonly sending = new Set<Promise<void>>()
+  private stopping = new AbortController()
   private stopped = new AbortController()
 
   constructor (init: NetworkInit) {
@@ -25,15 +26,20 @@ export class Network {
   }
 
   async start (): Promise<void> {
+    this.stopping = new AbortController()
     this.stopped = new AbortController()
     await this.init.libp2p.handle(DATA_TRANSFER_PROTOCOL, this.onStream, { maxInboundStreams: MAX_INBOUND_STREAMS })
   }
 
-  /** What is being sent gets its time to go out. */
+  /** What is being sent gets a moment to go out; nothing is tried again. */
   async stop (): Promise<void> {
+    const reason = new TransferFailedError('data transfer was stopped')
     await this.init.libp2p.unhandle(DATA_TRANSFER_PROTOCOL)
+    this.stopping.abort(reason)
+    const moment = setTimeout(() => { this.stopped.abort(reason) }, STOP_GRACE)
     await Promise.allSettled(this.sending)
-    this.stopped.abort(new TransferFailedError('data transfer was stopped'))
+    clearTimeout(moment)
+    this.stopped.abort(reason)
   }
 
   /** In the background, and not at any price: nobody depends on these messages alone. */
@@ -63,8 +69,8 @@ export class Network {
         finish(stream)
         return
       } catch (error) {
-        if (tries === SEND_TRIES || signal.aborted) { throw error }
-        await delay(SEND_DELAY * tries, signal)
+        if (tries === SEND_TRIES) { throw error }
+        await delay(SEND_DELAY * tries, this.stopping.signal)
       }
     }
   }
