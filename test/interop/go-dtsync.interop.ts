@@ -172,7 +172,9 @@ describe('dtsync, Go v0.4.0 to Go v0.4.0', () => {
 const everything = asDagJson(dagsyncSelector(recursionLimitNone))
 const voucher = { type: 'ticket', value: { Head: 'first' } }
 
-async function transferPair (): Promise<AsyncDisposable & { server: GoTransfer, client: GoTransfer, linkSystem: LinkSystem, cids: string[] }> {
+interface TransferPair extends AsyncDisposable { server: GoTransfer, client: GoTransfer, linkSystem: LinkSystem, cids: string[] }
+
+async function transferPair (): Promise<TransferPair> {
   const linkSystem = createLinkSystem()
   const cids = (await chain(linkSystem, 20, { payload: 1_000 })).map(String)
   const [server, client] = [await GoTransfer.start(), await GoTransfer.start()]

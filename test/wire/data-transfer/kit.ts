@@ -1,3 +1,4 @@
+import type { CID } from 'multiformats/cid'
 import type { DataTransferInit, VoucherValidator } from '../../../src/shared/types/data-transfer.ts'
 import type { LinkSystem } from '../../../src/shared/types.ts'
 import { createLinkSystem } from '../../../src/store/link-system.ts'
@@ -43,4 +44,25 @@ export async function transferPair (init: TransferPairInit = {}): Promise<Transf
       await pair[Symbol.asyncDispose]()
     }
   }
+}
+
+export interface Gate {
+  /** A read has come to it. */
+  reached: Promise<void>
+  open: () => void
+}
+
+/** Holds reads of a block until it is opened. */
+export function gate ({ blockstore }: LinkSystem, cid: CID): Gate {
+  const reached = Promise.withResolvers<void>()
+  const opened = Promise.withResolvers<void>()
+  const get = blockstore.get.bind(blockstore)
+  blockstore.get = ((asked: CID, options: any) => asked.equals(cid)
+    ? (async function * () {
+        reached.resolve()
+        await opened.promise
+        yield * get(asked, options) as any
+      })()
+    : get(asked, options)) as any
+  return { reached: reached.promise, open: opened.resolve }
 }

@@ -1,14 +1,48 @@
-import { deepEqual, equal } from 'node:assert/strict'
+import { deepEqual, equal, ok, rejects, throws } from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import type { GraphsyncBlock } from '../../../src/shared/types/graphsync.ts'
+import { createLinkSystem } from '../../../src/store/link-system.ts'
+import { TransferType } from '../../../src/wire/data-transfer/constants.ts'
+import { createDataTransfer } from '../../../src/wire/data-transfer/index.ts'
+import { Manager } from '../../../src/wire/data-transfer/manager.ts'
+import { createGraphsync } from '../../../src/wire/graphsync/index.ts'
 import { chainOf, everything, outcome } from '../graphsync/kit.ts'
-import { transferPair, VOUCHER } from './kit.ts'
+import { createNode, createPair } from '../nodes.ts'
+import { gate, transferPair, VOUCHER } from './kit.ts'
+import type { TransferPair } from './kit.ts'
+import { RawTransferPeer, requestOf, responseOf, sendBody, sendMessage } from './raw-peer.ts'
+
+type Pulling = AsyncGenerator<GraphsyncBlock, void, undefined>
+
+async function take (pulling: Pulling, count: number): Promise<string[]> {
+  const cids: string[] = []
+  for (let i = 0; i < count; i++) {
+    const { value } = await pulling.next()
+    cids.push(String((value as GraphsyncBlock).cid))
+  }
+  return cids
+}
+
+const pullOf = ({ initiator, b }: TransferPair, root: any, voucher = VOUCHER, options = {}): Pulling =>
+  initiator.pull(b.peerId, voucher, root, everything, options)
+
+/** A manager on a, and a peer that is played by hand on b; or the other way round. */
+async function withRaw (role: 'initiator' | 'responder', play: (raw: RawTransferPeer, manager: Manager) => Promise<void>, init = {}): Promise<void> {
+  await using pair = await createPair()
+  const [ours, theirs] = role === 'initiator' ? [pair.a, pair.b] : [pair.b, pair.a]
+  await using manager = new Manager({ libp2p: ours, linkSystem: createLinkSystem() }, init)
+  await manager.start()
+  const raw = new RawTransferPeer(theirs, ours.peerId)
+  await raw.start()
+  await play(raw, manager)
+}
 
 describe('data transfer', () => {
   it('pulls a chain with a voucher', async () => {
     const seen: any[] = []
     await using pair = await transferPair({ validate: (...args) => { seen.push(args); return { accept: true } } })
     const chain = await chainOf(pair.remote, 20)
-    const { cids, error } = await outcome(pair.initiator.pull(pair.b.peerId, VOUCHER, chain[0], everything))
+    const { cids, error } = await outcome(pullOf(pair, chain[0]))
     equal(error, undefined)
     deepEqual(cids, chain.map(String))
     const [[peer, voucher, root, selector]] = seen
@@ -21,7 +55,266 @@ describe('data transfer', () => {
   it('is rejected when the validator says no, and when there is none', async () => {
     await using pair = await transferPair({ validate: () => ({ accept: false }) })
     const [root] = await chainOf(pair.remote, 3)
-    equal((await outcome(pair.initiator.pull(pair.b.peerId, VOUCHER, root, everything))).error?.name, 'TransferRejectedError')
-    equal((await outcome(pair.initiator.pull(pair.b.peerId, { type: 'Other', value: null }, root, everything))).error?.name, 'TransferRejectedError')
+    equal((await outcome(pullOf(pair, root))).error?.name, 'TransferRejectedError')
+    equal((await outcome(pullOf(pair, root, { type: 'Other', value: null } as any))).error?.name, 'TransferRejectedError')
+  })
+
+  it('does not ask, and needs no acceptance, when all is here', async () => {
+    await using pair = await transferPair({ validate: () => ({ accept: false }) })
+    const chain = await chainOf(pair.local, 3)
+    deepEqual((await outcome(pullOf(pair, chain[0]))).local, [true, true, true])
+  })
+})
+
+describe('data transfer: validators', () => {
+  it('choose the store, and send a result of a type along', async () => {
+    const own = createLinkSystem()
+    const chain = await chainOf(own, 3)
+    await withRaw('responder', async (raw, manager) => {
+      manager.addVoucherType('Ticket', () => ({ accept: true, linkSystem: own, result: { Code: 5 }, resultType: 'Receipt' }))
+      const id = await raw.ask({ voucherType: 'Ticket', voucher: { Seat: 1 }, transferId: 7n }, chain[0], everything)
+      equal(await raw.terminal(id), 20)
+      equal(raw.received.reduce((sum, { message }) => sum + message.blocks.length, 0), 3)
+      deepEqual(raw.transfers(id), [
+        { type: 0, accepted: true, paused: false, transferId: 7n, voucherResult: { Code: 5 }, voucherType: 'Receipt' }
+      ])
+      await raw.until(() => raw.messages.length > 0)
+      deepEqual(raw.messages, [responseOf({ type: TransferType.complete, transferId: 7n })])
+    })
+  })
+
+  it('are asked in order, the first answer counts; a promise may be one; one may be removed', async () => {
+    const asked: string[] = []
+    await using pair = await transferPair({ validate: async () => { asked.push('first'); await Promise.resolve(); return undefined } })
+    const chain = await chainOf(pair.remote, 3)
+    const remove = pair.responder.addVoucherType(VOUCHER.type, async () => { asked.push('second'); return { accept: true } })
+    const removeLast = pair.responder.addVoucherType(VOUCHER.type, () => { asked.push('third'); return { accept: false } })
+    equal((await outcome(pullOf(pair, chain[0]))).error, undefined)
+    deepEqual(asked.splice(0), ['first', 'second'])
+    remove()
+    equal((await outcome(pullOf(pair, chain[0], VOUCHER, { linkSystem: createLinkSystem() }))).error?.name, 'TransferRejectedError')
+    deepEqual(asked.splice(0), ['first', 'third'])
+    removeLast()
+    equal((await outcome(pullOf(pair, chain[0], VOUCHER, { linkSystem: createLinkSystem() }))).error?.name, 'TransferRejectedError')
+    deepEqual(asked.splice(0), ['first'])
+  })
+
+  it('that throw refuse', async () => {
+    let error = (): any => { throw new Error('sync') }
+    await using pair = await transferPair({ validate: () => error() })
+    const [root] = await chainOf(pair.remote, 3)
+    const first = await outcome(pullOf(pair, root))
+    ok(['TransferFailedError', 'TransferRejectedError'].includes(first.error?.name), first.error?.stack)
+    error = async () => { throw new Error('async') }
+    const second = await outcome(pullOf(pair, root))
+    ok(['TransferFailedError', 'TransferRejectedError'].includes(second.error?.name), second.error?.stack)
+    error = () => ({ accept: true })
+    equal((await outcome(pullOf(pair, root))).error, undefined)
+  })
+
+  it('do not get the same transfer id accepted twice, from one peer', async () => {
+    await withRaw('responder', async (raw, manager) => {
+      const linkSystem = createLinkSystem()
+      const [root] = await chainOf(linkSystem, 3)
+      const held = gate(linkSystem, root)
+      manager.addVoucherType('Ticket', () => ({ accept: true, linkSystem, resultType: 'Receipt', result: 1 }))
+      const first = await raw.ask({ voucherType: 'Ticket', transferId: 7n }, root, everything)
+      await held.reached
+      const second = await raw.ask({ voucherType: 'Ticket', transferId: 7n }, root, everything)
+      equal(await raw.terminal(second), 32) // while it runs
+      deepEqual(raw.transfers(second), [responseOf({ accepted: false, transferId: 7n, voucherType: 'Receipt', voucherResult: 1 }).response])
+      held.open()
+      equal(await raw.terminal(first), 20)
+      const third = await raw.ask({ voucherType: 'Ticket', transferId: 7n }, root, everything)
+      equal(await raw.terminal(third), 32) // and after
+      const fourth = await raw.ask({ voucherType: 'Ticket', transferId: 8n }, root, everything)
+      equal(await raw.terminal(fourth), 20)
+    })
+  })
+})
+
+describe('data transfer: an end before the end', () => {
+  it('is told to graphsync and to data transfer', async () => {
+    const store = createLinkSystem()
+    const chain = await chainOf(store, 3)
+    for (const how of ['abort', 'return'] as const) {
+      await withRaw('initiator', async (raw, manager) => {
+        const controller = new AbortController()
+        const pulling = manager.pull(raw.node.peerId, VOUCHER, chain[0], everything, { signal: controller.signal })
+        const first = pulling.next()
+        const { id, transfer } = await raw.pullRequest()
+        await raw.answer(id, 14, { transfer: responseOf({ transferId: transfer.transferId }), store, cids: [chain[0]] })
+        await first
+        if (how === 'abort') {
+          const reason = new Error('enough')
+          controller.abort(reason)
+          await rejects(pulling.next(), reason)
+        } else {
+          await pulling.return()
+        }
+        await raw.until(() => raw.requests.some(request => request.type === 'cancel') && raw.messages.length > 0)
+        deepEqual(raw.requests.filter(({ type }) => type === 'cancel').map(({ id }) => id), [id])
+        deepEqual(raw.messages, [requestOf({ type: TransferType.cancel, pull: false, transferId: transfer.transferId })])
+      })
+    }
+  })
+
+  it('lets the next pull of the root give each block once', async () => {
+    await using pair = await transferPair()
+    const chain = await chainOf(pair.remote, 50)
+    const { reached, open } = gate(pair.remote, chain[30])
+    const controller = new AbortController()
+    const pulling = pullOf(pair, chain[0], VOUCHER, { signal: controller.signal })
+    await take(pulling, 10)
+    await reached
+    controller.abort(new Error('enough'))
+    await rejects(pulling.next(), /enough/)
+    open()
+    const { cids, error, local } = await outcome(pullOf(pair, chain[0]))
+    equal(error, undefined)
+    deepEqual(cids, chain.map(String))
+    deepEqual(local.slice(0, 10), Array(10).fill(true))
+  })
+
+  it('may be a signal that was aborted before', async () => {
+    await using pair = await transferPair()
+    const [root] = await chainOf(pair.remote, 3)
+    const reason = new Error('before')
+    equal((await outcome(pullOf(pair, root, VOUCHER, { signal: AbortSignal.abort(reason) }))).error, reason)
+  })
+})
+
+describe('data transfer: start and stop', () => {
+  it('stops in the middle, twice, and starts again', async () => {
+    await using pair = await transferPair()
+    const chain = await chainOf(pair.remote, 30)
+    const { reached, open } = gate(pair.remote, chain[10])
+    const pulling = pullOf(pair, chain[0])
+    await take(pulling, 10)
+    await reached
+    const waiting = rejects(pulling.next(), { name: 'TransferFailedError', message: /stopped/ })
+    await Promise.all([pair.initiator.stop(), pair.initiator.stop(), waiting])
+    await pair.initiator.stop()
+    equal((await outcome(pullOf(pair, chain[0]))).error?.name, 'TransferFailedError')
+    open()
+    await Promise.all([pair.initiator.start(), pair.initiator.start()])
+    const { cids, error } = await outcome(pullOf(pair, chain[0]))
+    equal(error, undefined)
+    deepEqual(cids, chain.map(String))
+  })
+
+  it('takes no second manager on a node, and leaves the first one at work', async () => {
+    await using pair = await transferPair()
+    const chain = await chainOf(pair.remote, 3)
+    const second = createDataTransfer({ libp2p: pair.b, linkSystem: createLinkSystem() })
+    await rejects(async () => { await second.start() })
+    await second.stop()
+    equal((await outcome(pullOf(pair, chain[0]))).error, undefined)
+  })
+
+  it('uses an exchange that is passed in, and leaves it running', async () => {
+    await using pair = await createPair()
+    const remote = createLinkSystem()
+    const chain = await chainOf(remote, 5)
+    const graphsync = createGraphsync({ libp2p: pair.b, linkSystem: remote })
+    graphsync.addValidator((_, { extensions = {} }) => 'plain' in extensions ? { accept: true } : undefined)
+    await graphsync.start()
+    await using responder = createDataTransfer({ libp2p: pair.b, graphsync })
+    equal(responder.graphsync, graphsync)
+    responder.addVoucherType(VOUCHER.type, () => ({ accept: true }))
+    await responder.start()
+    await using initiator = createDataTransfer({ libp2p: pair.a, linkSystem: createLinkSystem() })
+    await initiator.start()
+    const plain = (): Pulling =>
+      initiator.graphsync.request(pair.b.peerId, chain[0], everything, { extensions: { plain: 1 }, linkSystem: createLinkSystem() })
+    equal((await outcome(initiator.pull(pair.b.peerId, VOUCHER, chain[0], everything))).cids.length, 5)
+    equal((await outcome(plain())).cids.length, 5)
+    await responder.stop()
+    equal((await outcome(plain())).cids.length, 5)
+    const { error } = await outcome(initiator.pull(pair.b.peerId, VOUCHER, chain[0], everything, { linkSystem: createLinkSystem() }))
+    equal(error?.name, 'TransferRejectedError')
+    await graphsync.stop()
+  })
+
+  it('checks what it is made of', async () => {
+    await using pair = await createPair()
+    throws(() => createDataTransfer({ libp2p: pair.a, graphsync: {} as any }), { name: 'InvalidOptionError' })
+    for (const init of [{ acceptTimeout: 0 }, { maxRestarts: -1 }, { restartDelay: 1.5 }, { openTimeout: 2 ** 31 }, { stallTimeout: '5' as any }]) {
+      throws(() => createDataTransfer({ libp2p: pair.a }, init), { name: 'InvalidOptionError', message: new RegExp(Object.keys(init)[0]) })
+    }
+    createDataTransfer({ libp2p: pair.a }, { maxRestarts: 0, restartDebounce: 0, acceptTimeout: undefined })
+  })
+})
+
+describe('data transfer: streams', () => {
+  it('may hold garbage, too much or nothing', async () => {
+    await using pair = await transferPair()
+    const chain = await chainOf(pair.remote, 3)
+    equal((await sendBody(pair.a, pair.b.peerId, crypto.getRandomValues(new Uint8Array(1_000)))).status, 'reset')
+    equal((await sendBody(pair.a, pair.b.peerId, new Uint8Array(1_100_000))).status, 'reset')
+    equal((await sendBody(pair.a, pair.b.peerId, new Uint8Array(0))).status, 'closed')
+    equal((await outcome(pullOf(pair, chain[0]))).error, undefined)
+  })
+
+  it('with a push, or of another type, are dropped', async () => {
+    const store = createLinkSystem()
+    const chain = await chainOf(store, 3)
+    await withRaw('responder', async (raw, manager) => {
+      manager.addVoucherType(VOUCHER.type, () => ({ accept: true, linkSystem: store }))
+      const voucher = { voucher: VOUCHER.value, voucherType: VOUCHER.type }
+      await raw.say(requestOf({ pull: false, baseCid: chain[0], selector: everything, ...voucher, transferId: 1n }))
+      for (const type of [0, 1, 2, 3, 4, 5, 6, 7, 99]) {
+        await raw.say(requestOf({ type, transferId: 1n, ...voucher }))
+        await raw.say(responseOf({ type, transferId: 1n }))
+      }
+      equal(raw.received.length, 0)
+      equal(raw.messages.length, 0)
+      const push = await raw.ask({ pull: false, ...voucher, transferId: 1n }, chain[0], everything)
+      equal(await raw.terminal(push), 32)
+      const pull = await raw.ask({ ...voucher, transferId: 1n }, chain[0], everything)
+      equal(await raw.terminal(pull), 20)
+    })
+  })
+
+  it('from another peer do not count, whatever id they name', async () => {
+    const store = createLinkSystem()
+    const chain = await chainOf(store, 3)
+    await withRaw('initiator', async (raw, manager) => {
+      const other = await createNode()
+      try {
+        let ended = false
+        const running = outcome(manager.pull(raw.node.peerId, VOUCHER, chain[0], everything)).finally(() => { ended = true })
+        const { id, transfer: { transferId } } = await raw.pullRequest()
+        await other.dial((manager as any).network.init.libp2p.getMultiaddrs())
+        await sendMessage(other, raw.peer, responseOf({ type: TransferType.cancel, transferId }))
+        await sendMessage(other, raw.peer, responseOf({ accepted: false, transferId }))
+        for (const type of [TransferType.update, TransferType.voucherResult, 99]) {
+          await raw.say(responseOf({ type, accepted: false, transferId }))
+        }
+        await raw.answer(id, 14, { transfer: responseOf({ transferId }), store, cids: chain })
+        await sendMessage(other, raw.peer, responseOf({ type: TransferType.complete, transferId }))
+        await raw.say(responseOf({ type: TransferType.complete, transferId: transferId + 1n }))
+        equal(ended, false)
+        await raw.say(responseOf({ type: TransferType.complete, transferId }))
+        const { cids, error } = await running
+        equal(error, undefined)
+        deepEqual(cids, chain.map(String))
+      } finally {
+        await other.stop()
+      }
+    }, { completeTimeout: 60_000 })
+  })
+
+  it('of the peer may cancel or refuse', async () => {
+    const [root] = await chainOf(createLinkSystem(), 3)
+    for (const [init, name] of [[{ type: TransferType.cancel }, 'TransferFailedError'], [{ accepted: false }, 'TransferRejectedError']] as const) {
+      await withRaw('initiator', async (raw, manager) => {
+        const running = outcome(manager.pull(raw.node.peerId, VOUCHER, root, everything))
+        const { transfer: { transferId } } = await raw.pullRequest()
+        await raw.say(responseOf({ ...init, transferId }))
+        equal((await running).error?.name, name)
+        await raw.until(() => raw.requests.some(({ type }) => type === 'cancel'))
+      })
+    }
   })
 })

@@ -87,7 +87,7 @@ export class RawPeer {
     return find() as number
   }
 
-  private wake (): void {
+  protected wake (): void {
     const { waiters } = this
     this.waiters = []
     waiters.forEach(resolve => { resolve() })
