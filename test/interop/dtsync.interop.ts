@@ -21,7 +21,9 @@ interface Ours extends AsyncDisposable { node: Libp2p, linkSystem: LinkSystem, c
 async function ourSubscriber (init: SubscriberInit = {}, hook?: (linkSystem: LinkSystem, calls: string[]) => BlockHook): Promise<Ours> {
   const { linkSystem, calls, blockHook } = recorder()
   const node = await createNode()
-  const subscriber = await createSubscriber({ libp2p: node, linkSystem }, { topic, blockHook: hook?.(linkSystem, calls) ?? blockHook, ...init })
+  const subscriber = await createSubscriber({ libp2p: node, linkSystem }, {
+    topic, blockHook: hook?.(linkSystem, calls) ?? blockHook, ...init
+  })
   const stop = async (): Promise<void> => { await subscriber.stop(); await node.stop() }
   return { node, linkSystem, calls, subscriber, [Symbol.asyncDispose]: stop }
 }

@@ -42,6 +42,10 @@ export class Network {
     this.stopped.abort(reason)
   }
 
+  isConnected (peer: PeerId): boolean {
+    return this.init.libp2p.getConnections(peer).length > 0
+  }
+
   /** In the background, and not at any price: nobody depends on these messages alone. */
   send (peer: PeerId, message: TransferMessage): void {
     const sending = this.trySend(peer, encodeTransferMessage(message)).catch(() => {})

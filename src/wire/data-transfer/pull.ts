@@ -51,6 +51,7 @@ export class Pull {
 
   /** What the peer has said or done, in this request or in one before. */
   private asked = false
+  private reached = false
   private accepted = false
   private ended = false
   private finished = false
@@ -170,7 +171,7 @@ export class Pull {
   }
 
   private async open (): Promise<OutgoingRequest> {
-    const { exchange, options, config } = this.init
+    const { exchange, network, options, config } = this.init
     const { peer, voucher, root, selector, id: transferId, type } = this
     const message = messageToNode({
       request: { ...NO_REQUEST, baseCid: root, type, pull: true, selector, voucher: voucher.value, voucherType: voucher.type, transferId }
@@ -182,6 +183,7 @@ export class Pull {
       signal: this.stopped.signal,
       onAsk: () => {
         this.asked = true
+        this.reached ||= network.isConnected(peer)
         this.ended = false
         this.watch.asked()
       },
@@ -226,6 +228,7 @@ export class Pull {
   }
 
   private onResponse ({ extensions, status }: GraphsyncResponse): void {
+    this.reached = true
     this.watch.heard()
     const node = extensions?.[INCOMING_REQUEST_EXTENSION] ?? extensions?.[DATA_TRANSFER_EXTENSION]
     if (node !== undefined) {
@@ -239,7 +242,7 @@ export class Pull {
     if (error instanceof InvalidMessageError) { // the same would come again
       throw new TransferFailedError(`${this.peer} sent what is no message: ${error.message}`, { cause: error })
     }
-    if (!this.watch.hasHeard) { // it was never there: nothing is to be resumed
+    if (!this.reached) { // it was never there: nothing is to be resumed
       throw new TransferFailedError(`cannot reach ${this.peer}: ${error.message}`, { cause: error })
     }
     this.watch.lost(error)

@@ -32,7 +32,6 @@ export class Watch {
   private lostTimer: Timer | undefined
   private askedAt = 0
   private heardAt = 0
-  private heardOnce = false
   private lostAt = 0
   private reason: TransferFailedError | undefined
 
@@ -44,11 +43,6 @@ export class Watch {
   /** Whether something of the peer's may be lost since the last request. */
   get isLost (): boolean {
     return this.reason != null
-  }
-
-  /** Whether the peer has ever said something. */
-  get hasHeard (): boolean {
-    return this.heardOnce
   }
 
   /** A request goes out. */
@@ -68,7 +62,6 @@ export class Watch {
   /** Something has come. */
   heard (): void {
     clearTimeout(this.acceptTimer)
-    this.heardOnce = true
     this.heardAt = performance.now()
   }
 
@@ -92,14 +85,14 @@ export class Watch {
     this.clear()
     const end = Math.max(this.heardAt, this.lostAt - silenceTimeout - openTimeout) + restartTimeout
     for (let wait = restartDelay; ; wait = Math.min(2 * wait, MAX_RESTART_DELAY)) {
-      const left = Math.max(end - performance.now(), 1)
+      const left = Math.max(Math.ceil(end - performance.now()), 1)
       try {
         await this.init.probe(AbortSignal.any([signal, AbortSignal.timeout(left)]))
         return
       } catch (cause) {
         signal.throwIfAborted()
         if (performance.now() + wait >= end) {
-          throw new TransferFailedError('the peer was lost, and did not come back', { cause: this.reason ?? cause })
+          throw new TransferFailedError(`the peer did not come back: ${this.reason?.message}`, { cause })
         }
       }
       await delay(wait, signal)

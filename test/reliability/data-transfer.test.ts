@@ -1,0 +1,108 @@
+import { deepEqual, equal, ok } from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import type { LinkSystem } from '../../src/shared/types.ts'
+import { createLinkSystem } from '../../src/store/link-system.ts'
+import { Manager } from '../../src/wire/data-transfer/manager.ts'
+import { chainOf, everything, outcome } from '../wire/graphsync/kit.ts'
+import { transferPair, VOUCHER } from '../wire/data-transfer/kit.ts'
+
+const QUICK = { restartDebounce: 20, restartTimeout: 2_000, restartDelay: 20, silenceTimeout: 200, openTimeout: 300, completeTimeout: 50 }
+
+/** A store that waits at its n-th read until it is let go, and counts reads. */
+function held (after: number): { linkSystem: LinkSystem, arrived: Promise<void>, letGo: () => void, reads: string[] } {
+  const linkSystem = createLinkSystem()
+  const { blockstore } = linkSystem
+  const get = blockstore.get.bind(blockstore)
+  const [gate, arrival] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  const reads: string[] = []
+  blockstore.get = ((cid: any, options: any) => (async function * () {
+    reads.push(String(cid))
+    if (reads.length > after) {
+      arrival.resolve()
+      await gate.promise
+    }
+    yield * get(cid, options) as any
+  })()) as any
+  return { linkSystem, arrived: arrival.promise, letGo: gate.resolve, reads }
+}
+
+describe('a pull whose connection is lost', () => {
+  it('is resumed: each block is given once, and what is stored is not fetched again', async () => {
+    const source = held(7)
+    await using pair = await transferPair({ remote: source.linkSystem, initiator: QUICK })
+    const cids = await chainOf(source.linkSystem, 20)
+    const pulled = outcome(pair.initiator.pull(pair.b.peerId, VOUCHER, cids[0], everything))
+    await source.arrived
+    for (const connection of pair.a.getConnections()) { connection.abort(new Error('cut')) }
+    source.letGo()
+    const { cids: given, error, local } = await pulled
+    equal(error, undefined, error?.stack)
+    deepEqual(given, cids.map(String))
+    ok(local.slice(8).every(local => !local))
+  })
+
+  it('is resumed as a new transfer when the peer does not know it any more', async () => {
+    const source = held(7)
+    await using pair = await transferPair({ remote: source.linkSystem, initiator: QUICK })
+    const cids = await chainOf(source.linkSystem, 20)
+    const pulled = outcome(pair.initiator.pull(pair.b.peerId, VOUCHER, cids[0], everything))
+    await source.arrived
+    for (const connection of pair.a.getConnections()) { connection.abort(new Error('cut')) }
+    source.letGo()
+    await pair.responder.stop()
+    const again = new Manager({ libp2p: pair.b, linkSystem: source.linkSystem })
+    again.addVoucherType(VOUCHER.type, () => ({ accept: true }))
+    await again.start()
+    const { cids: given, error } = await pulled
+    equal(error, undefined, error?.stack)
+    deepEqual(given, cids.map(String))
+    await again.stop()
+  })
+
+  it('fails within restartTimeout when the peer is gone for good', async () => {
+    const source = held(7)
+    await using pair = await transferPair({ remote: source.linkSystem, initiator: { ...QUICK, restartTimeout: 600 } })
+    const cids = await chainOf(source.linkSystem, 20)
+    const pulled = outcome(pair.initiator.pull(pair.b.peerId, VOUCHER, cids[0], everything))
+    await source.arrived
+    source.letGo()
+    await pair.b.stop()
+    const { cids: given, error } = await pulled
+    equal(error?.name, 'TransferFailedError')
+    deepEqual(given, cids.slice(0, given.length).map(String))
+  })
+
+  it('fails with what its signal says while it tries to reach the peer', async () => {
+    const source = held(7)
+    await using pair = await transferPair({ remote: source.linkSystem, initiator: { ...QUICK, restartTimeout: 60_000, restartDelay: 10 } })
+    const cids = await chainOf(source.linkSystem, 20)
+    const controller = new AbortController()
+    const { signal } = controller
+    const pulled = outcome(pair.initiator.pull(pair.b.peerId, VOUCHER, cids[0], everything, { signal }))
+    await source.arrived
+    pair.a.addEventListener('peer:disconnect', () => { controller.abort(new Error('enough')) })
+    await pair.b.stop()
+    equal((await pulled).error?.message, 'enough')
+    source.letGo()
+  })
+})
+
+describe('a peer that says nothing', () => {
+  it('before it accepts: TransferFailedError after acceptTimeout', async () => {
+    await using pair = await transferPair({ initiator: { ...QUICK, acceptTimeout: 100 }, validate: () => new Promise(() => {}) })
+    const [root] = await chainOf(pair.remote, 2)
+    const { error } = await outcome(pair.initiator.pull(pair.b.peerId, VOUCHER, root, everything))
+    equal(error?.name, 'TransferFailedError')
+    equal(error?.cause?.name, 'TimeoutError')
+  })
+
+  it('in the middle, but can be reached: StalledError after stallTimeout', async () => {
+    const source = held(3)
+    await using pair = await transferPair({ remote: source.linkSystem, initiator: { ...QUICK, silenceTimeout: 50, stallTimeout: 400 } })
+    const cids = await chainOf(source.linkSystem, 6)
+    const { error, cids: given } = await outcome(pair.initiator.pull(pair.b.peerId, VOUCHER, cids[0], everything))
+    equal(error?.name, 'StalledError')
+    deepEqual(given, cids.slice(0, 3).map(String))
+    source.letGo()
+  })
+})
