@@ -40,6 +40,7 @@ export interface Commands extends GateCommands {
   gossip: Command<{ topic: string }>
   /** Waits until so many others are known to be subscribed. */
   gossipPeers: Command<{ count: number }, string[]>
+  /** Also when a dial failed shortly before: Go holds dials back for 5 s and more then. */
   connect: Command<{ peerId?: string, addrs: string[] }>
   /** Closes all connections with a peer, which may come back. */
   disconnect: Command<{ peerId: string }>
@@ -50,6 +51,8 @@ export interface Commands extends GateCommands {
     { head: string, cids: string[], entries: string[] }
   >
   has: Command<{ cids: string[] }, { has: boolean[], blocks: number }>
+  /** Until all of them are stored. */
+  waitHas: Command<{ cids: string[] }>
   drop: Command<{ cids: string[] }>
   /** Unchecked. */
   put: Command<{ cid: string, bytes: string }>
