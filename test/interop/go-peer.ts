@@ -115,10 +115,12 @@ export interface Commands extends GateCommands {
   stats: Command<{}, Stats>
 }
 
-/** What a peer tells unasked. `at`: microseconds of the machine's monotonic clock. */
+/** `at`: microseconds of the machine's monotonic clock. */
+export interface SyncFinished { cid: string, peerId: string, count: number, error?: string, at: number }
+/** What a peer tells unasked. */
 export interface Events {
   held: {}
-  syncFinished: { cid: string, peerId: string, count: number, error?: string, at: number }
+  syncFinished: SyncFinished
   announced: { cid: string, addrs: string[], extraData: string | null, contentType: string, userAgent: string }
 }
 
