@@ -1,5 +1,5 @@
 import { buildGo, GO_PEERS, type GoVersion } from '../test/interop/go-build.ts'
-import { Peer, type PublisherAddress } from '../test/interop/go-peer.ts'
+import { Peer, type ChainCodec, type PublisherAddress } from '../test/interop/go-peer.ts'
 
 export const TOPIC = '/indexer/ingest/bench'
 
@@ -40,7 +40,8 @@ export interface PairInit {
   payload: number
   store?: 'discard'
   gossip?: boolean
-  codec?: 'dag-json' | 'dag-cbor'
+  /** dag-cbor only over dtsync: over HTTP blocks go as dag-json. */
+  codec?: ChainCodec
   segmentDepthLimit?: number
   wire?: Wire
 }

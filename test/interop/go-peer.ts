@@ -1,6 +1,8 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { createInterface } from 'node:readline'
+import { setImmediate } from 'node:timers/promises'
 import { buildGo, GO_PEERS, type GoVersion } from './go-build.ts'
 import type { ChildProcessWithoutNullStreams } from 'node:child_process'
 
@@ -40,6 +42,7 @@ export interface Commands extends GateCommands {
   gossip: Command<{ topic: string }>
   /** Waits until so many others are known to be subscribed. */
   gossipPeers: Command<{ count: number }, string[]>
+  /** Also when a dial failed shortly before: Go holds dials back for 5 s and more then. */
   connect: Command<{ peerId?: string, addrs: string[] }>
   /** Closes all connections with a peer, which may come back. */
   disconnect: Command<{ peerId: string }>
@@ -50,6 +53,8 @@ export interface Commands extends GateCommands {
     { head: string, cids: string[], entries: string[] }
   >
   has: Command<{ cids: string[] }, { has: boolean[], blocks: number }>
+  /** Until all of them are stored. */
+  waitHas: Command<{ cids: string[] }>
   drop: Command<{ cids: string[] }>
   /** Unchecked. */
   put: Command<{ cid: string, bytes: string }>
@@ -112,10 +117,12 @@ export interface Commands extends GateCommands {
   stats: Command<{}, Stats>
 }
 
-/** What a peer tells unasked. `at`: microseconds of the machine's monotonic clock. */
+/** `at`: microseconds of the machine's monotonic clock. */
+export interface SyncFinished { cid: string, peerId: string, count: number, error?: string, at: number }
+/** What a peer tells unasked. */
 export interface Events {
   held: {}
-  syncFinished: { cid: string, peerId: string, count: number, error?: string, at: number }
+  syncFinished: SyncFinished
   announced: { cid: string, addrs: string[], extraData: string | null, contentType: string, userAgent: string }
 }
 
@@ -186,6 +193,7 @@ export class Peer<C extends CommandTable<C> = Commands, E extends object = Event
     this.#child.kill(signal)
     this.#frozen = signal === 'SIGSTOP'
     if (signal === 'SIGKILL') { await this.#exited }
+    while (signal === 'SIGSTOP' && !/\) T /.test(readFileSync(`/proc/${this.#child.pid}/stat`, 'latin1'))) { await setImmediate() }
   }
 
   async stop (): Promise<void> {

@@ -1,14 +1,18 @@
 import { equal } from 'node:assert/strict'
+import * as dagCbor from '@ipld/dag-cbor'
 import * as dagJson from '@ipld/dag-json'
 import { peerIdFromString } from '@libp2p/peer-id'
+import { MemoryBlockstore } from 'blockstore-core'
 import { CID } from 'multiformats/cid'
+import * as raw from 'multiformats/codecs/raw'
 import { createLinkSystem } from '../../src/index.ts'
+import { createNode } from '../../src/testing/node.ts'
 import { parseMultiaddrs } from '../../src/shared/multiaddrs.ts'
 import type { LinkSystem, PubSub, SyncFinished } from '../../src/index.ts'
 import type { Subscriber } from '../../src/subscriber/subscriber.ts'
 import type { DagJson, GoPeer, PublisherAddress } from './go-peer.ts'
 import type { Block } from './go-transfer.ts'
-import type { Libp2p, PeerId, PeerInfo } from '@libp2p/interface'
+import type { AbortOptions, Libp2p, PeerId, PeerInfo, PrivateKey } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 
 const EVENT_TIMEOUT = 30_000
@@ -64,7 +68,7 @@ export async function hasBlocks (linkSystem: LinkSystem, cids: string[]): Promis
 }
 
 /** Listens from now on; each call gives the next event. */
-export function finishedOf (subscriber: Subscriber): () => Promise<SyncFinished> {
+export function finishedOf (subscriber: Pick<Subscriber, 'onSyncFinished'>): () => Promise<SyncFinished> {
   const events = subscriber.onSyncFinished({ signal: AbortSignal.timeout(EVENT_TIMEOUT) })
   return async () => {
     const { value, done } = await events.next()
@@ -90,8 +94,71 @@ export async function subscribed (node: Libp2p<any>, topic: string, peerId: stri
   })
 }
 
+export interface Recorder {
+  linkSystem: LinkSystem
+  calls: string[]
+  blockHook (publisher: PeerId, cid: CID): void
+  /** Waits until there are so many calls. */
+  reached (count: number): Promise<void>
+}
+
 /** A link system that remembers, as text and in order, for which CIDs its hook was called. */
-export function recorder (): { linkSystem: LinkSystem, calls: string[], blockHook: (publisher: PeerId, cid: CID) => void } {
+export function recorder (): Recorder {
   const calls: string[] = []
-  return { linkSystem: createLinkSystem(), calls, blockHook: (_publisher, cid) => { calls.push(cid.toString()) } }
+  const waiting: Array<{ count: number, resolve (): void }> = []
+  return {
+    linkSystem: createLinkSystem(),
+    calls,
+    blockHook: (_publisher, cid) => {
+      calls.push(cid.toString())
+      for (const { count, resolve } of waiting) { if (calls.length >= count) { resolve() } }
+    },
+    reached: async count => {
+      if (calls.length >= count) { return }
+      const { promise, resolve, reject } = Promise.withResolvers<void>()
+      const timer = setTimeout(() => { reject(new Error(`${calls.length} of ${count} calls of the hook`)) }, EVENT_TIMEOUT)
+      waiting.push({ count, resolve })
+      await promise.finally(() => { clearTimeout(timer) })
+    }
+  }
+}
+
+/** A node of ours for one test: `await using ours = await startNode()`. */
+export async function startNode (privateKey?: PrivateKey): Promise<AsyncDisposable & { node: Libp2p }> {
+  const node = await createNode(privateKey)
+  return { node, async [Symbol.asyncDispose] () { await node.stop() } }
+}
+
+/** Blocks whose reads wait, from the one after the next so many, until they are released: our side of the Go peers' `hold`. */
+export class HeldBlockstore extends MemoryBlockstore {
+  private left = Infinity
+  private gate = Promise.withResolvers<void>()
+  private reading = Promise.withResolvers<void>()
+
+  /** The promise is of a read that has to wait. */
+  hold (after: number): Promise<void> {
+    this.left = after
+    this.gate = Promise.withResolvers()
+    this.reading = Promise.withResolvers()
+    return this.reading.promise
+  }
+
+  release (): void {
+    this.left = Infinity
+    this.gate.resolve()
+  }
+
+  override async * get (cid: CID, options?: AbortOptions): AsyncGenerator<Uint8Array> {
+    if (this.left-- <= 0) {
+      this.reading.resolve()
+      await this.gate.promise
+    }
+    yield * super.get(cid, options)
+  }
+}
+
+/** One root with a list of links to raw blocks of these sizes; the root is first. */
+export async function storeSizes (linkSystem: LinkSystem, sizes: number[]): Promise<CID[]> {
+  const blocks = await Promise.all(sizes.map(async (size, i) => await linkSystem.store(new Uint8Array(size).fill(i + 1), { codec: raw })))
+  return [await linkSystem.store({ blocks }, { codec: dagCbor }), ...blocks]
 }

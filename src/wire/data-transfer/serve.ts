@@ -51,7 +51,7 @@ export class Server {
     if (!request.pull || (!isRestart && request.type !== TransferType.new)) { return refusal(request) }
     if (isRestart && (known == null || known.ended || !isOf(known, request))) { return refusal(request) }
 
-    const decision = await this.ask(peer, request, root, selector)
+    const decision = await this.ask(peer, request, root, selector).catch(() => undefined) // a validator that fails refuses, as in Go
     if (decision?.accept !== true) { return refusal(request) }
     if (!isRestart && this.channels.get(peer, request.transferId) != null) { return refusal(request, decision) } // the id was used
     const channel = known ?? { root: request.baseCid ?? root, ...voucherOf(request), ended: false, running: 0 }

@@ -20,6 +20,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	libpeer "github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/multiformats/go-multiaddr"
 )
 
@@ -48,11 +49,12 @@ func (p *peer) commands() map[string]lines.Command {
 		"connect":     lines.Typed(p.connect),
 		"disconnect":  lines.Typed(p.disconnect),
 
-		"chain": lines.Typed(p.chain),
-		"has":   lines.Typed(p.has),
-		"drop":  lines.Typed(p.drop),
-		"put":   lines.Typed(p.put),
-		"get":   lines.Typed(p.get),
+		"chain":   lines.Typed(p.chain),
+		"has":     lines.Typed(p.has),
+		"waitHas": lines.Typed(p.waitHas),
+		"drop":    lines.Typed(p.drop),
+		"put":     lines.Typed(p.put),
+		"get":     lines.Typed(p.get),
 
 		"publisher":      lines.Typed(p.startPublisher),
 		"setRoot":        lines.Typed(p.setRoot),
@@ -145,6 +147,7 @@ func (p *peer) gossipPeers(ctx context.Context, args struct{ Count int }) (any, 
 	return ids, nil
 }
 
+// connect dials, also when that failed shortly before.
 func (p *peer) connect(ctx context.Context, args struct {
 	PeerID string
 	Addrs  []string
@@ -155,6 +158,9 @@ func (p *peer) connect(ctx context.Context, args struct {
 	info, err := addrInfo(args.PeerID, args.Addrs)
 	if err != nil {
 		return nil, err
+	}
+	if s, ok := p.host.Network().(*swarm.Swarm); ok {
+		s.Backoff().Clear(info.ID) // from dials that failed, 5 s and more
 	}
 	if err := p.host.Connect(ctx, info); err != nil {
 		return nil, err

@@ -15,6 +15,7 @@ import (
 	"github.com/ipld/go-ipld-prime"
 	_ "github.com/ipld/go-ipld-prime/codec/dagcbor"
 	_ "github.com/ipld/go-ipld-prime/codec/dagjson"
+	_ "github.com/ipld/go-ipld-prime/codec/raw"
 	"github.com/ipld/go-ipld-prime/datamodel"
 	"github.com/ipld/go-ipld-prime/fluent/qp"
 	cidlink "github.com/ipld/go-ipld-prime/linking/cid"
@@ -205,6 +206,24 @@ func (p *peer) has(_ context.Context, args cidsArgs) (any, error) {
 	p.store.RLock()
 	defer p.store.RUnlock()
 	return map[string]any{"has": has, "blocks": len(p.store.blocks)}, nil
+}
+
+// waitHas waits until all of them are stored.
+func (p *peer) waitHas(ctx context.Context, args cidsArgs) (any, error) {
+	for _, t := range args.Cids {
+		c, err := cid.Decode(t)
+		if err != nil {
+			return nil, err
+		}
+		err = lines.Poll(ctx, func() bool {
+			_, ok := p.store.get(c)
+			return ok
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return nil, nil
 }
 
 func (p *peer) drop(_ context.Context, args cidsArgs) (any, error) {
