@@ -280,21 +280,6 @@ describe('our publisher over dtsync, a subscriber of Go v0.4.0', () => {
     }
   })
 
-  it('serves 50 parts at once', async () => {
-    await using setup = await start()
-    const { go, linkSystem, publish } = setup
-    const cids = texts(await chain(linkSystem, 200, { payload: 2_000 }))
-    await using publisher = await publish(CID.parse(cids[0]))
-    const address = { ...addressOf(publisher), topic }
-    await go.call('connect', address)
-    await Promise.all(Array.from({ length: 50 }, async (_, i) => {
-      const stop = cids[i * 4 + 4]
-      const selector = dagsyncSelector(recursionLimitNone, stop == null ? undefined : CID.parse(stop))
-      await go.call('dtsync', { ...address, cid: cids[i * 4], selector: asDagJson(selector) })
-    }))
-    await sameBlocks(go, linkSystem, cids)
-  })
-
   it('serves 5 subscribers at once', async () => {
     await using setup = await start()
     const { linkSystem, publish } = setup

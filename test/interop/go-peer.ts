@@ -193,7 +193,9 @@ export class Peer<C extends CommandTable<C> = Commands, E extends object = Event
     this.#child.kill(signal)
     this.#frozen = signal === 'SIGSTOP'
     if (signal === 'SIGKILL') { await this.#exited }
-    while (signal === 'SIGSTOP' && !/\) T /.test(readFileSync(`/proc/${this.#child.pid}/stat`, 'latin1'))) { await setImmediate() }
+    if (this.#frozen) {
+      while (!/\) T /.test(readFileSync(`/proc/${this.#child.pid}/stat`, 'latin1'))) { await setImmediate() }
+    }
   }
 
   async stop (): Promise<void> {

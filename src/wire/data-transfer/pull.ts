@@ -177,8 +177,8 @@ export class Pull {
       request: { ...NO_REQUEST, baseCid: root, type, pull: true, selector, voucher: voucher.value, voucherType: voucher.type, transferId }
     })
     return await exchange.open(peer, root, selector, {
-      stallTimeout: config.stallTimeout,
       ...options,
+      stallTimeout: options.stallTimeout ?? config.stallTimeout,
       extensions: { [DATA_TRANSFER_EXTENSION]: message },
       signal: this.stopped.signal,
       onAsk: () => {
