@@ -4,7 +4,7 @@ import { generateKeyPair } from '@libp2p/crypto/keys'
 import type { Libp2p } from '@libp2p/interface'
 import type { CID } from 'multiformats/cid'
 import { createLinkSystem, createPublisher, createSubscriber } from '../../src/index.ts'
-import type { BlockHook, LinkSystem, PublisherInit, SubscriberInit } from '../../src/index.ts'
+import type { LinkSystem } from '../../src/index.ts'
 import type { Publisher } from '../../src/publisher/publisher.ts'
 import type { Subscriber } from '../../src/subscriber/subscriber.ts'
 import { createNode } from '../../src/testing/node.ts'
@@ -14,28 +14,26 @@ import { addressOf, DTSYNC_TOPIC as topic, infoOf, recorder, subscribed } from '
 
 interface Ours extends AsyncDisposable { node: Libp2p, linkSystem: LinkSystem, calls: string[], subscriber: Subscriber }
 
-async function ourSubscriber (init: SubscriberInit = {}, hook?: (linkSystem: LinkSystem, calls: string[]) => BlockHook): Promise<Ours> {
+async function ourSubscriber (): Promise<Ours> {
   const { linkSystem, calls, blockHook } = recorder()
   const node = await createNode()
-  const subscriber = await createSubscriber({ libp2p: node, linkSystem }, {
-    topic, blockHook: hook?.(linkSystem, calls) ?? blockHook, ...init
-  })
+  const subscriber = await createSubscriber({ libp2p: node, linkSystem }, { topic, blockHook })
   const stop = async (): Promise<void> => { await subscriber.stop(); await node.stop() }
   return { node, linkSystem, calls, subscriber, [Symbol.asyncDispose]: stop }
 }
 
 interface OurPublisher extends AsyncDisposable { node: Libp2p, linkSystem: LinkSystem, publisher: Publisher, address: PublisherAddress }
 
-async function ourPublisher (init: PublisherInit = {}): Promise<OurPublisher> {
+async function ourPublisher (): Promise<OurPublisher> {
   const privateKey = await generateKeyPair('Ed25519')
   const node = await createNode(privateKey)
   const linkSystem = createLinkSystem()
-  const publisher = await createPublisher({ libp2p: node, linkSystem, privateKey }, { topic, ...init })
+  const publisher = await createPublisher({ libp2p: node, linkSystem, privateKey }, { topic })
   const stop = async (): Promise<void> => { await publisher.stop(); await node.stop() }
   return { node, linkSystem, publisher, address: addressOf(publisher), [Symbol.asyncDispose]: stop }
 }
 
-const serve = async (go: GoPeer, allow?: string[]): Promise<PublisherAddress> => await go.call('publisher', { transport: 'dtsync', topic, allow })
+const serve = async (go: GoPeer): Promise<PublisherAddress> => await go.call('publisher', { transport: 'dtsync', topic })
 
 describe('our subscriber from a Go v0.4.0 publisher, over dtsync, with the default limits', () => {
   it('killed in the middle: ends with an error within 30 s; started again: is resumed, each hook call once', async () => {
