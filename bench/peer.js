@@ -29,6 +29,8 @@ let hookCalls = 0
 class DiscardingBlockstore extends BaseBlockstore {
   put (cid) { return cid }
   has () { return false }
+
+  get () { throw Object.assign(new Error('discarded'), { name: 'NotFoundError' }) }
 }
 
 const write = message => { process.stdout.write(`${JSON.stringify(message)}\n`) }
