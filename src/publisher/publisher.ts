@@ -6,6 +6,7 @@ import type { CID } from 'multiformats/cid'
 import { gossipSender, sendAnnounce } from '../announce/index.ts'
 import { DagsyncError } from '../shared/errors.ts'
 import { stripPeerId } from '../shared/multiaddrs.ts'
+import { Turns } from '../shared/turns.ts'
 import type { AnnounceResult, AnnounceSender, PublisherComponents, PublisherInit } from '../shared/types.ts'
 import { DtsyncServer } from '../syncers/dtsync/serve.ts'
 import type { HttpHandler, HttpServer } from '../syncers/httpsync/http-types.ts'
@@ -47,7 +48,7 @@ export class Publisher implements Startable, AsyncDisposable {
   readonly #log?: Logger
   #session?: Session
   #starting?: AbortController
-  #transition: Promise<void> = Promise.resolve()
+  readonly #turns = new Turns()
 
   /** Throws InvalidOptionError. */
   constructor (components: PublisherComponents, init: PublisherInit = {}) {
@@ -116,7 +117,7 @@ export class Publisher implements Startable, AsyncDisposable {
 
   /** Reads the stored root and listens. Rejects with InvalidOptionError, or with what listening fails with. */
   async start (options?: AbortOptions): Promise<void> {
-    return this.#next(async () => {
+    return this.#turns.take(async () => {
       if (this.#session != null) { return }
       options?.signal?.throwIfAborted()
       this.#starting = new AbortController()
@@ -133,7 +134,7 @@ export class Publisher implements Startable, AsyncDisposable {
   async stop (): Promise<void> {
     const reason = new DagsyncError('the publisher is stopped')
     this.#starting?.abort(reason)
-    return this.#next(async () => {
+    return this.#turns.take(async () => {
       const session = this.#session
       this.#session = undefined
       session?.controller.abort(reason)
@@ -179,13 +180,6 @@ export class Publisher implements Startable, AsyncDisposable {
     if (root == null || session.senders.length === 0) { return [] }
     const addrs = reachable(this.#config.announceAddrs ?? chooseAnnounceAddrs(this.#httpAddrs(), this.#libp2pAddrs()))
     return unlessAborted(sendAnnounce(root, addrs, session.senders, { signal }), signal)
-  }
-
-  /** start() and stop() take turns, in the order of the calls. */
-  async #next (step: () => Promise<void>): Promise<void> {
-    const done = this.#transition.then(step)
-    this.#transition = done.catch(() => {})
-    return done
   }
 }
 

@@ -3,6 +3,7 @@ import { Key, type Datastore } from 'interface-datastore'
 import { CID } from 'multiformats/cid'
 import { DATASTORE_PREFIX } from '../shared/constants.ts'
 import { InvalidOptionError } from '../shared/errors.ts'
+import { Turns } from '../shared/turns.ts'
 
 /** The root of a publisher: in the datastore when there is one, and in memory for those who ask. */
 export class Root {
@@ -10,7 +11,7 @@ export class Root {
   readonly #key: Key
   #value?: CID
   #known = false
-  #turn: Promise<unknown> = Promise.resolve()
+  readonly #turns = new Turns()
 
   constructor (init: { id: PeerId, topic?: string, datastore?: Datastore, initial?: CID }) {
     this.#datastore = init.datastore
@@ -34,7 +35,7 @@ export class Root {
 
   /** Stored before it is served. In the order of the calls. */
   async set (cid: CID | undefined, options?: AbortOptions): Promise<void> {
-    const turn = this.#turn.then(async () => {
+    return this.#turns.take(async () => {
       options?.signal?.throwIfAborted()
       if (cid == null) {
         await this.#datastore?.delete(this.#key, options)
@@ -44,8 +45,6 @@ export class Root {
       this.#value = cid
       this.#known = true
     })
-    this.#turn = turn.catch(() => {})
-    return turn
   }
 
   async #stored (options?: AbortOptions): Promise<CID | undefined> {

@@ -4,6 +4,7 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 import { TransportUnavailableError } from '../shared/errors.ts'
 import { createAddressBook } from '../shared/address-book.ts'
 import { findHttpAddrs, stripPeerId } from '../shared/multiaddrs.ts'
+import { storedAddrs } from '../shared/stored-addrs.ts'
 import type { AddressBook, LinkSystem, Syncer } from '../shared/types.ts'
 import { DtsyncClient } from '../syncers/dtsync/client.ts'
 import { DtsyncSyncer } from '../syncers/dtsync/sync.ts'
@@ -116,13 +117,7 @@ export class Router {
   async #knownHttp (peerId: PeerId, options?: AbortOptions): Promise<Multiaddr[]> {
     const booked = this.#book.get(peerId)
     if (booked.length > 0 || this.#components.libp2p == null) { return booked }
-    try {
-      const { addresses } = await this.#components.libp2p.peerStore.get(peerId, options)
-      return findHttpAddrs(addresses.map(({ multiaddr }) => multiaddr))
-    } catch (error) {
-      if (error instanceof Error && error.name === 'NotFoundError') { return [] }
-      throw error
-    }
+    return findHttpAddrs(await storedAddrs(this.#components.libp2p, peerId, options))
   }
 
   #client (filterIPs: boolean): HttpClient {

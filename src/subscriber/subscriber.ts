@@ -7,6 +7,7 @@ import { InvalidOptionError, NoReceiverError, SubscriberStoppedError } from '../
 import type {
   AddressBook, SubscriberComponents, SubscriberInit, SyncFinished, SyncFinishedOptions, SyncOptions, SyncTarget
 } from '../shared/types.ts'
+import { Turns } from '../shared/turns.ts'
 import { LatestSync } from './latest-sync.ts'
 import { checkSyncOptions, positive, subscriberConfig, toCid, type SubscriberConfig } from './options.ts'
 import { Session } from './session.ts'
@@ -27,7 +28,7 @@ export class Subscriber implements Startable, AsyncDisposable {
   readonly #latest: LatestSync
   readonly #events = new Broadcast<SyncFinished>()
   #session?: Session
-  #transition: Promise<void> = Promise.resolve()
+  readonly #turns = new Turns()
   #stopped = false
 
   /** Throws InvalidOptionError. */
@@ -40,7 +41,7 @@ export class Subscriber implements Startable, AsyncDisposable {
   }
 
   async start (options?: AbortOptions): Promise<void> {
-    return this.#next(async () => {
+    return this.#turns.take(async () => {
       if (this.#session != null) { return }
       const session = new Session(this.#components, this.#config, {
         latest: this.#latest, events: this.#events, addressBook: this.httpPeerStore
@@ -58,20 +59,13 @@ export class Subscriber implements Startable, AsyncDisposable {
 
   /** Aborts what runs (SubscriberStoppedError), waits for it and frees everything. Idempotent, safe at any moment. */
   async stop (): Promise<void> {
-    return this.#next(async () => {
+    return this.#turns.take(async () => {
       const session = this.#session
       this.#session = undefined
       this.#stopped = true
       await session?.stop()
       this.#events.end()
     })
-  }
-
-  /** start() and stop() take turns, in the order of the calls. */
-  async #next (step: () => Promise<void>): Promise<void> {
-    const done = this.#transition.then(step)
-    this.#transition = done.catch(() => {})
-    return done
   }
 
   /**

@@ -1,6 +1,7 @@
 import type { Libp2p } from '@libp2p/interface'
 import { InvalidOptionError } from '../../shared/errors.ts'
 import type { DataTransfer } from '../../shared/types/data-transfer.ts'
+import { Turns } from '../../shared/turns.ts'
 import { Manager } from '../../wire/data-transfer/manager.ts'
 import { Exchange } from '../../wire/graphsync/exchange.ts'
 import { PublisherSet } from './publishers.ts'
@@ -40,7 +41,7 @@ export class DtsyncNode {
   readonly publishers: PublisherSet
   private readonly graphsync: Exchange | undefined
   private users = 0
-  private transition: Promise<void> = Promise.resolve()
+  private turns = new Turns()
 
   private constructor (libp2p: Libp2p, { dataTransfer, maxGraphsyncRequests: limits = {} }: DtsyncNodeInit) {
     this.graphsync = dataTransfer == null
@@ -62,7 +63,7 @@ export class DtsyncNode {
       return known
     }
     const node = new DtsyncNode(libp2p, init)
-    if (known != null) { node.transition = known.transition } // it may still be at its end
+    if (known != null) { node.turns = known.turns } // it may still be at its end
     nodes.set(libp2p, node)
     return node
   }
@@ -71,9 +72,10 @@ export class DtsyncNode {
   async join (): Promise<void> {
     this.users++
     try {
-      await this.inTurn(async () => {
-        await this.graphsync?.start()
-        if (this.graphsync != null) { await this.transfers.start() }
+      await this.turns.take(async () => {
+        if (this.graphsync == null) { return }
+        await this.graphsync.start()
+        await this.transfers.start()
       })
     } catch (error) {
       await this.leave()
@@ -83,7 +85,7 @@ export class DtsyncNode {
 
   async leave (): Promise<void> {
     this.users--
-    await this.inTurn(async () => {
+    await this.turns.take(async () => {
       if (this.users > 0 || this.graphsync == null) { return }
       await this.transfers.stop()
       await this.graphsync.stop()
@@ -100,11 +102,5 @@ export class DtsyncNode {
         throw new InvalidOptionError(`maxGraphsyncRequests.${way}`, `is ${this.graphsync.limits[way]} on this node already`)
       }
     }
-  }
-
-  private async inTurn (step: () => Promise<void>): Promise<void> {
-    const done = this.transition.then(step)
-    this.transition = done.catch(() => {})
-    return done
   }
 }

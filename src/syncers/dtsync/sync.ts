@@ -3,6 +3,7 @@ import type { AbortOptions, Libp2p, PeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { CID } from 'multiformats/cid'
 import { InvalidOptionError, TransportUnavailableError } from '../../shared/errors.ts'
+import { storedAddrs } from '../../shared/stored-addrs.ts'
 import type { LinkSystem, SelectorNode, Syncer, SyncerSyncOptions } from '../../shared/types.ts'
 import { DtsyncClient } from './client.ts'
 import { LEGS_VOUCHER_TYPE, voucherToNode } from './voucher.ts'
@@ -97,7 +98,7 @@ export class DtsyncSyncer implements Syncer, AsyncDisposable {
     const { stallTimeout, maxBlockSize, peerId } = this.init
     const voucher = { type: LEGS_VOUCHER_TYPE, value: voucherToNode({ head: root }) }
     const pull = transfers.open(peerId, voucher, root, selector, {
-      linkSystem: this.linkSystem, signal, maxBlockSize, ...(stallTimeout == null ? {} : { stallTimeout })
+      linkSystem: this.linkSystem, signal, maxBlockSize, stallTimeout
     })
     try {
       for (;;) {
@@ -130,23 +131,13 @@ export class DtsyncSyncer implements Syncer, AsyncDisposable {
     if (libp2p.getConnections(peerId).length > 0) { return }
     if (addrs.length > 0) {
       await libp2p.peerStore.merge(peerId, { multiaddrs: addrs }, { signal })
-    } else if (!await this.isKnown(signal)) {
+    } else if ((await storedAddrs(libp2p, peerId, { signal })).length === 0) {
       try {
         await libp2p.peerRouting.findPeer(peerId, { signal })
       } catch (cause) {
         signal?.throwIfAborted()
         throw new TransportUnavailableError(peerId, ['dtsync: no address is known, and none was found'], { cause })
       }
-    }
-  }
-
-  private async isKnown (signal?: AbortSignal): Promise<boolean> {
-    try {
-      const { addresses } = await this.libp2p.peerStore.get(this.init.peerId, { signal })
-      return addresses.length > 0
-    } catch (error) {
-      if (error instanceof Error && error.name === 'NotFoundError') { return false }
-      throw error
     }
   }
 }

@@ -8,6 +8,8 @@ import type {
 import type { GraphExchange, GraphsyncBlock } from '../../shared/types/graphsync.ts'
 import type { SelectorNode } from '../../shared/types/selector.ts'
 import type { LinkSystem } from '../../shared/types/store.ts'
+import { Turns } from '../../shared/turns.ts'
+import { blocksOf } from '../graphsync/blocks.ts'
 import { Exchange } from '../graphsync/exchange.ts'
 import { DEFAULTS, TransferType } from './constants.ts'
 import { Network } from './network.ts'
@@ -44,7 +46,7 @@ export class Manager implements DataTransfer {
   private readonly pulls = new Set<Pull>()
   private lastId = BigInt(Date.now()) * 1_000_000n + BigInt(Math.floor(Math.random() * 1e6)) // ids are never used again: by the clock
   private removeValidator: (() => void) | undefined
-  private transition: Promise<void> = Promise.resolve()
+  private readonly turns = new Turns()
 
   constructor ({ libp2p, graphsync, linkSystem }: DataTransferComponents, init: DataTransferInit = {}) {
     if (graphsync != null && !(graphsync instanceof Exchange)) { throw new InvalidOptionError('graphsync', 'must be made by createGraphsync()') }
@@ -57,7 +59,7 @@ export class Manager implements DataTransfer {
   }
 
   async start (): Promise<void> {
-    return this.inTurn(async () => {
+    return this.turns.take(async () => {
       if (this.removeValidator != null) { return }
       await this.network.start()
       this.removeValidator = this.graphsync.addValidator(this.server.validate)
@@ -71,7 +73,7 @@ export class Manager implements DataTransfer {
   }
 
   async stop (): Promise<void> {
-    return this.inTurn(async () => {
+    return this.turns.take(async () => {
       if (this.removeValidator == null) { return }
       for (const pull of [...this.pulls]) { pull.fail(new TransferFailedError('data transfer was stopped')) }
       if (this.ownGraphsync) { await this.graphsync.stop() }
@@ -90,17 +92,7 @@ export class Manager implements DataTransfer {
   async * pull (
     peer: PeerId, voucher: Voucher, root: CID, selector: SelectorNode, options: PullOptions = {}
   ): AsyncGenerator<GraphsyncBlock, void, undefined> {
-    const pull = this.open(peer, voucher, root, selector, options)
-    try {
-      for (;;) {
-        const step = pull.next()
-        const block = step instanceof Promise ? await step : step
-        if (block == null) { return }
-        yield block
-      }
-    } finally {
-      pull.close()
-    }
+    yield * blocksOf(this.open(peer, voucher, root, selector, options))
   }
 
   /** pull() without a generator: for loops that want no promise where there is nothing to wait for. close() must follow. */
@@ -136,12 +128,6 @@ export class Manager implements DataTransfer {
         pull.fail(error)
       }
     }
-  }
-
-  private async inTurn (step: () => Promise<void>): Promise<void> {
-    const done = this.transition.then(step)
-    this.transition = done.catch(() => {})
-    return done
   }
 }
 

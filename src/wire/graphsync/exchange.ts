@@ -6,6 +6,7 @@ import type {
 } from '../../shared/types/graphsync.ts'
 import type { SelectorNode } from '../../shared/types/selector.ts'
 import type { LinkSystem } from '../../shared/types/store.ts'
+import { blocksOf } from './blocks.ts'
 import { MAX_REQUESTS } from './constants.ts'
 import { keyOf } from './keys.ts'
 import { Network } from './network.ts'
@@ -76,17 +77,7 @@ export class Exchange implements GraphExchange {
   async * request (
     peerId: PeerId, root: CID, selector: SelectorNode, options: RequestOptions = {}
   ): AsyncGenerator<GraphsyncBlock, void, undefined> {
-    const opened = await this.open(peerId, root, selector, options)
-    try {
-      for (;;) {
-        const step = opened.next()
-        const block = step instanceof Promise ? await step : step
-        if (block == null) { return }
-        yield block
-      }
-    } finally {
-      opened.close()
-    }
+    yield * blocksOf(await this.open(peerId, root, selector, options))
   }
 
   /** request() without a generator: for loops that want no promise where there is nothing to wait for. */

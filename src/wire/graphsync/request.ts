@@ -74,11 +74,6 @@ export class OutgoingRequest extends Inflow {
     return this.traversal.metStop
   }
 
-  /** Whether the responder has said its last. */
-  get settled (): boolean {
-    return this.status != null
-  }
-
   /** Before the first next(); close() must follow, which calls `onClose`. */
   begin (onClose: () => void): void {
     const { signal } = this.options

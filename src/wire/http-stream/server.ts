@@ -1,5 +1,6 @@
 import type { Libp2p, Startable, Stream } from '@libp2p/interface'
 import { TransferFailedError } from '../../shared/errors.ts'
+import { Turns } from '../../shared/turns.ts'
 import type { HttpHandler } from './handler.ts'
 import { serve } from './serve.ts'
 import type { ServeOptions } from './serve.ts'
@@ -24,7 +25,7 @@ export class HttpStreamServer implements Startable {
   private readonly init: HttpStreamServerInit
   private readonly streams = new Set<Stream>()
   private handled: string[] = []
-  private turn: Promise<void> = Promise.resolve()
+  private readonly turns = new Turns()
 
   constructor (components: { libp2p: Pick<Libp2p, 'handle' | 'unhandle'> }, handler: HttpHandler, init: HttpStreamServerInit) {
     this.libp2p = components.libp2p
@@ -34,7 +35,7 @@ export class HttpStreamServer implements Startable {
 
   /** Rejects with what libp2p.handle() rejects with: another one serves the protocol. */
   async start (): Promise<void> {
-    return this.next(async () => {
+    return this.turns.take(async () => {
       if (this.handled.length > 0) { return }
       const { protocols, maxInboundStreams = MAX_INBOUND_STREAMS } = this.init
       try {
@@ -51,7 +52,7 @@ export class HttpStreamServer implements Startable {
 
   /** Resets the streams that are open. */
   async stop (): Promise<void> {
-    return this.next(async () => {
+    return this.turns.take(async () => {
       await this.unhandle()
       for (const stream of this.streams) { stream.abort(new TransferFailedError('the HTTP server is stopped')) }
     })
@@ -67,11 +68,5 @@ export class HttpStreamServer implements Startable {
     this.streams.add(stream)
     await serve(stream, this.handler, this.init)
     this.streams.delete(stream)
-  }
-
-  private async next (step: () => Promise<void>): Promise<void> {
-    const turn = this.turn.then(step)
-    this.turn = turn.catch(() => {})
-    return turn
   }
 }
