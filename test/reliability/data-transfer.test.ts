@@ -1,10 +1,12 @@
 import { deepEqual, equal, ok } from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import type { CID } from 'multiformats/cid'
 import type { LinkSystem } from '../../src/shared/types.ts'
 import { createLinkSystem } from '../../src/store/link-system.ts'
 import { Manager } from '../../src/wire/data-transfer/manager.ts'
 import { chainOf, everything, outcome } from '../wire/graphsync/kit.ts'
 import { transferPair, VOUCHER } from '../wire/data-transfer/kit.ts'
+import type { TransferPair } from '../wire/data-transfer/kit.ts'
 
 const QUICK = { restartDebounce: 20, restartTimeout: 2_000, restartDelay: 20, silenceTimeout: 200, openTimeout: 300, completeTimeout: 50 }
 
@@ -26,15 +28,23 @@ function held (after: number): { linkSystem: LinkSystem, arrived: Promise<void>,
   return { linkSystem, arrived: arrival.promise, letGo: gate.resolve, reads }
 }
 
+type Cut = Promise<{ cids: CID[], pulled: ReturnType<typeof outcome> }>
+
+/** A pull of 20 blocks whose connection is gone when the peer is in the middle of it. */
+async function cutMidway (pair: TransferPair, source: ReturnType<typeof held>): Cut {
+  const cids = await chainOf(source.linkSystem, 20)
+  const pulled = outcome(pair.initiator.pull(pair.b.peerId, VOUCHER, cids[0], everything))
+  await source.arrived
+  for (const connection of pair.a.getConnections()) { connection.abort(new Error('cut')) }
+  source.letGo()
+  return { cids, pulled }
+}
+
 describe('a pull whose connection is lost', () => {
   it('is resumed: each block is given once, and what is stored is not fetched again', async () => {
     const source = held(7)
     await using pair = await transferPair({ remote: source.linkSystem, initiator: QUICK })
-    const cids = await chainOf(source.linkSystem, 20)
-    const pulled = outcome(pair.initiator.pull(pair.b.peerId, VOUCHER, cids[0], everything))
-    await source.arrived
-    for (const connection of pair.a.getConnections()) { connection.abort(new Error('cut')) }
-    source.letGo()
+    const { cids, pulled } = await cutMidway(pair, source)
     const { cids: given, error, local } = await pulled
     equal(error, undefined, error?.stack)
     deepEqual(given, cids.map(String))
@@ -44,11 +54,7 @@ describe('a pull whose connection is lost', () => {
   it('is resumed as a new transfer when the peer does not know it any more', async () => {
     const source = held(7)
     await using pair = await transferPair({ remote: source.linkSystem, initiator: QUICK })
-    const cids = await chainOf(source.linkSystem, 20)
-    const pulled = outcome(pair.initiator.pull(pair.b.peerId, VOUCHER, cids[0], everything))
-    await source.arrived
-    for (const connection of pair.a.getConnections()) { connection.abort(new Error('cut')) }
-    source.letGo()
+    const { cids, pulled } = await cutMidway(pair, source)
     await pair.responder.stop()
     const again = new Manager({ libp2p: pair.b, linkSystem: source.linkSystem })
     again.addVoucherType(VOUCHER.type, () => ({ accept: true }))

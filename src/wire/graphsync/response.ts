@@ -94,13 +94,13 @@ export class Response {
       decision?.onEnd?.({ error: new TransferFailedError('the request was cancelled') })
       return
     }
+    if (decision?.accept === true) { this.decision = decision } // from here on it hears of the end
     const linkSystem = decision?.linkSystem ?? this.init.linkSystem
     if (decision?.extensions != null) { peer.builder.addExtensions(request.id, decision.extensions) }
     if (decision == null || !decision.accept || linkSystem == null) {
       this.finish(decision == null ? GraphsyncStatus.rejected : decision.status ?? GraphsyncStatus.failed)
       return
     }
-    this.decision = decision
     const limits = readLimits(request.extensions)
     const visited = peer.dedup.join(limits.dedupKey, this)
     try {

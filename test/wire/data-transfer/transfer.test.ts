@@ -99,6 +99,17 @@ describe('data transfer: validators', () => {
     deepEqual(asked.splice(0), ['first'])
   })
 
+  it('that accept where there is no store at all fail the pull, and leave no channel running', async () => {
+    await using pair = await createPair()
+    const [initiator, responder] = [new Manager({ libp2p: pair.a, linkSystem: createLinkSystem() }), new Manager({ libp2p: pair.b })]
+    responder.addVoucherType(VOUCHER.type, () => ({ accept: true }))
+    await Promise.all([initiator.start(), responder.start()])
+    const [root] = await chainOf(createLinkSystem(), 1)
+    equal((await outcome(initiator.pull(pair.b.peerId, VOUCHER, root, everything))).error?.name, 'TransferFailedError')
+    equal((responder as any).server.channels.running.size, 0)
+    await Promise.all([initiator.stop(), responder.stop()])
+  })
+
   it('that throw refuse', async () => {
     let error = (): any => { throw new Error('sync') }
     await using pair = await transferPair({ validate: () => error() })
