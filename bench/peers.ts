@@ -12,6 +12,10 @@ export interface Wire { go: GoVersion, transport: 'http' | 'dtsync' }
 export const HTTP: Wire = { go: 'v078', transport: 'http' }
 export const DTSYNC: Wire = { go: 'v040', transport: 'dtsync' }
 
+/** BENCH_PROFILE=folder: CPU profiles of our processes go there. */
+const { BENCH_PROFILE } = process.env
+const PROFILE = BENCH_PROFILE == null ? [] : ['--cpu-prof', `--cpu-prof-dir=${BENCH_PROFILE}`]
+
 export const PAIRS: Array<Pair & { name: string }> = [
   { name: 'Go to Go', publisher: 'Go', subscriber: 'Go' },
   { name: 'ours to ours', publisher: 'ours', subscriber: 'ours' },
@@ -26,7 +30,7 @@ export async function startPeer (side: Side, seed: number, store?: 'discard', { 
   const { dir, toolchain } = GO_PEERS[go]
   const peer = side === 'Go'
     ? new Peer(`Go ${go}`, await buildGo(dir, toolchain))
-    : new Peer('ours', process.execPath, ['--expose-gc', `${import.meta.dirname}/peer.js`])
+    : new Peer('ours', process.execPath, ['--expose-gc', ...PROFILE, `${import.meta.dirname}/peer.js`])
   try {
     return { peer, ...await peer.call('start', { seed: Buffer.alloc(32, seed).toString('base64'), store }) }
   } catch (error) {

@@ -1,6 +1,7 @@
-import { code, decode, name } from '@ipld/dag-json'
+import { code, decode as decodeAny, name } from '@ipld/dag-json'
 import { CID } from 'multiformats/cid'
 import type { BlockCodec } from 'multiformats/codecs/interface'
+import { readPlainDagJson } from './plain-dag-json.ts'
 
 const MIN_INT64 = -(2n ** 63n)
 const MAX_INT64 = 2n ** 63n - 1n
@@ -10,6 +11,10 @@ const MAX_INT64 = 2n ** 63n - 1n
  * @ipld/dag-json in strings (\u0008, \u000c, \u2028, \u2029), in -0, and in maps that have the key "/".
  */
 export const dagJson: BlockCodec<typeof code, any> = { name, code, decode, encode }
+
+function decode (bytes: Uint8Array | ArrayBuffer): unknown {
+  return (bytes instanceof Uint8Array ? readPlainDagJson(bytes) : undefined) ?? decodeAny(bytes)
+}
 
 function encode (node: unknown): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(text(node))

@@ -6,16 +6,13 @@ import { base58btc, base58flickr } from 'multiformats/bases/base58'
 import { base64, base64pad, base64url, base64urlpad } from 'multiformats/bases/base64'
 import { CID } from 'multiformats/cid'
 import * as Digest from 'multiformats/hashes/digest'
+import { BASE32, base32Text, canonicalBase32 } from '../shared/base32.ts'
 
 const DAG_PB = 0x70
 const SHA2_256 = 0x12
 
 /** Base58 and base36 take time with the square of the length. */
 const MAX_SLOW_TEXT = 1_024
-
-const ALPHABET = 'abcdefghijklmnopqrstuvwxyz234567'
-const VALUES = new Uint8Array(256).fill(255)
-for (let i = 0; i < 32; i++) { VALUES[ALPHABET.charCodeAt(i)] = i }
 
 /**
  * A link of a block. A walk makes many and looks into few, so the CID object and the text are made when they are asked for.
@@ -116,26 +113,6 @@ export function linkOfString (text: string): Link {
   }
 }
 
-/** The bytes of lower case base32 without odd bits at the end; undefined for any other text. */
-function canonicalBase32 (block: Uint8Array, from: number, to: number): Uint8Array | undefined {
-  if (block[from] !== 0x62 || to - from < 4) { return undefined }
-  const bytes = new Uint8Array(((to - from - 1) * 5) >> 3)
-  let bits = 0
-  let held = 0
-  let at = 0
-  for (let i = from + 1; i < to; i++) {
-    const value = VALUES[block[i]]
-    if (value === 255) { return undefined }
-    held = ((held << 5) | value) & 0xfff
-    bits += 5
-    if (bits >= 8) {
-      bits -= 8
-      bytes[at++] = held >> bits
-    }
-  }
-  return bits < 5 && (held & ((1 << bits) - 1)) === 0 ? bytes : undefined
-}
-
 /** As Go's: in either case, line ends skipped, odd bits and incomplete bytes at the end dropped. */
 function lenientBase32 (text: string): Uint8Array {
   const bytes: number[] = []
@@ -143,7 +120,7 @@ function lenientBase32 (text: string): Uint8Array {
   let held = 0
   for (const char of text.toLowerCase()) {
     if (char === '\r' || char === '\n') { continue }
-    const value = ALPHABET.indexOf(char)
+    const value = BASE32.indexOf(char)
     if (value < 0) { throw new Error('CID text is not base32') }
     held = ((held << 5) | value) & 0xfff
     bits += 5
@@ -154,21 +131,6 @@ function lenientBase32 (text: string): Uint8Array {
   }
   // a last group of 1, 3 or 6 letters is dropped whole
   return Uint8Array.from(bits < 5 ? bytes : bytes.slice(0, bytes.length - bytes.length % 5))
-}
-
-function base32Text (bytes: Uint8Array): string {
-  const codes = [0x62]
-  let bits = 0
-  let held = 0
-  for (let i = 0; i < bytes.length; i++) {
-    held = ((held << 8) | bytes[i]) & 0xfff
-    for (bits += 8; bits >= 5;) {
-      bits -= 5
-      codes.push(ALPHABET.charCodeAt((held >> bits) & 31))
-    }
-  }
-  if (bits > 0) { codes.push(ALPHABET.charCodeAt((held << (5 - bits)) & 31)) }
-  return String.fromCharCode.apply(undefined, codes)
 }
 
 let varintEnd = 0

@@ -1,4 +1,4 @@
-import { keyText } from './key-text.ts'
+import { keyText } from '../shared/key-text.ts'
 import { canonicalLink, linkOfString } from './link.ts'
 import { OTHER, Skeleton, TEXT } from './skeleton.ts'
 

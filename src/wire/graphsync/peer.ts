@@ -129,11 +129,12 @@ export class Peer {
 
   // ---- what goes out
 
-  /** Sends the message that is being built when it is big enough. */
-  flushWhenFull (): void {
-    if (this.builder.bytes < this.frameSize) { return }
+  /** Sends the message that is being built when it is big enough; whether it was. */
+  flushWhenFull (): boolean {
+    if (this.builder.bytes < this.frameSize) { return false }
     this.frameSize = Math.min(2 * this.frameSize, BIGGEST_FRAME)
     this.flush()
+    return true
   }
 
   /** Sends the message that is being built, if there is one. */

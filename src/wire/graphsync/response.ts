@@ -1,5 +1,6 @@
 import { CID } from 'multiformats/cid'
 import { TransferFailedError } from '../../shared/errors.ts'
+import { turnOfEventLoop } from '../../shared/event-loop.ts'
 import type { GraphsyncRequest, RequestDecision, RequestValidator, ResponseEnd } from '../../shared/types/graphsync.ts'
 import type { LinkSystem } from '../../shared/types/store.ts'
 import { readBlock } from '../../store/read.ts'
@@ -137,13 +138,15 @@ export class Response {
         continue
       }
       const before = visited(key)
-      this.add(key, bytes, before || position <= firstBlocks || known?.has(key) === true)
+      const flushed = this.add(key, bytes, before || position <= firstBlocks || known?.has(key) === true)
       traversal.follow(bytes)
+      if (flushed) { await turnOfEventLoop() } // or nothing goes out before the walk waits for something
     }
     return GraphsyncStatus.cancelled
   }
 
-  private add (key: Key, bytes: Uint8Array, known: boolean): void {
+  /** Whether a message went out. */
+  private add (key: Key, bytes: Uint8Array, known: boolean): boolean {
     const { peer, request: { id } } = this
     if (known) {
       peer.builder.addLink(id, key, 'p')
@@ -152,7 +155,7 @@ export class Response {
       if (peer.builder.isFullFor(bytes.length)) { peer.flush() }
       peer.builder.addLink(id, key, 'p', bytes)
     }
-    peer.flushWhenFull()
+    return peer.flushWhenFull()
   }
 
   /** A block; undefined when the store does not give it, whatever the reason. */
