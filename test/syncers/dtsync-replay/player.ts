@@ -1,4 +1,6 @@
+import { once } from 'node:events'
 import type { Libp2p, PeerId, Stream } from '@libp2p/interface'
+import type { GraphsyncMessage } from '../../../src/shared/types/graphsync.ts'
 import { StreamReader } from '../../../src/wire/streams.ts'
 import { RawStream } from '../../wire/http-kit.ts'
 import { RawPeer } from '../../wire/graphsync/raw-peer.ts'
@@ -7,6 +9,7 @@ import type { Conversation, Event, Side } from './conversation.ts'
 const TRANSFER = '/fil/datatransfer/1.2.0'
 
 export interface PlayerInit {
+  ours: Libp2p
   conversation: Conversation
 
   /** Whose part it has; ours is the other one. */
@@ -45,9 +48,9 @@ export class Player extends RawPeer {
   private hookNotes: number
   private over = false
 
-  constructor (node: Libp2p, remote: PeerId, init: PlayerInit) {
-    super(node, remote)
-    this.peer = remote
+  constructor (node: Libp2p, init: PlayerInit) {
+    super(node, init.ours.peerId)
+    this.peer = init.ours.peerId
     this.init = init
     const { events, hook } = init.conversation
     this.hookNotes = events.some(({ note }) => note.startsWith('block hook ')) ? 0 : hook.length // in some it is not said when they came
@@ -76,6 +79,10 @@ export class Player extends RawPeer {
     }
   }
 
+  get messages (): GraphsyncMessage[] {
+    return this.received.map(({ message }) => message)
+  }
+
   /** Does all that the side did. `ended`: ours has nothing more to say. */
   async play (ended: Promise<unknown>): Promise<void> {
     void ended.then(() => {
@@ -95,15 +102,8 @@ export class Player extends RawPeer {
   }
 
   /** Ours is stopped: all that it said is here when its streams have ended, and what it opened last has come. */
-  async heardAll (ours: Libp2p): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>()
-    await this.node.handle('/the-last', stream => {
-      resolve()
-      void stream.close()
-    })
-    const last = await ours.dialProtocol(this.node.peerId, '/the-last')
-    last.send(new Uint8Array(1))
-    await promise
+  async heardAll (): Promise<void> {
+    await roundTrip(this.init.ours, this.node)
     await this.until(() => this.inbound.every(({ remoteWriteStatus }) => remoteWriteStatus === 'closed') && this.opened === this.transfers.length)
   }
 
@@ -137,6 +137,7 @@ export class Player extends RawPeer {
     const known = this.own.get(number)
     if (event === 'reset' && known != null) {
       await this.hooked() // else nobody knows what is cut off
+      await roundTrip(this.node, this.init.ours)
       known.abort(new Error('played'))
     }
     if (event === 'close' || event === 'closeWrite') { await known?.close().catch(() => {}) } // it may have gone with its connection
@@ -178,4 +179,25 @@ export class Player extends RawPeer {
 /** A message of data transfer is whole when its stream is closed. */
 function isWhole ({ event, wire }: Event): boolean {
   return wire === 'transfer' ? event === 'close' : event === 'write'
+}
+
+/** What was sent before has arrived. */
+async function roundTrip (from: Libp2p, to: Libp2p): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  await to.handle('/round-trip', stream => {
+    resolve()
+    void stream.close()
+  })
+  const stream = await from.dialProtocol(to.peerId, '/round-trip')
+  stream.send(new Uint8Array(1))
+  await promise
+  await stream.close()
+  await to.unhandle('/round-trip')
+}
+
+/** Until ours has seen it too: what it sends before would be lost. */
+export async function disconnect (theirs: Libp2p, ours: Libp2p): Promise<void> {
+  const seen = once(ours, 'peer:disconnect')
+  await theirs.hangUp(ours.peerId)
+  await seen
 }

@@ -14,6 +14,8 @@ export function newRequests (messages: Uint8Array[]): GraphsyncRequest[] {
   return messages.flatMap(bytes => decodeGraphsyncMessage(bytes).requests).filter(({ type }) => type === 'new')
 }
 
+export const isOfTransfer = ({ extensions = {} }: GraphsyncRequest): boolean => DATA_TRANSFER_EXTENSION in extensions
+
 /** As it stands in messages. */
 export function transferIdOf ({ extensions }: GraphsyncRequest): Uint8Array {
   const message = messageFromNode(extensions?.[DATA_TRANSFER_EXTENSION])
@@ -28,7 +30,7 @@ const transferNumber = (n: number): bigint => (1n << 63n) + BigInt(n)
 /** Messages of graphsync and of data transfer as text. Ids are those of the requests. */
 export function told (graphsync: Uint8Array[], transfer: Uint8Array[]): { requests: string[], transfers: string[] } {
   const all = newRequests(graphsync)
-  const transferIds = all.map(transferIdOf).filter((id, i, ids) => ids.findIndex(other => same(id, other)) === i)
+  const transferIds = all.filter(isOfTransfer).map(transferIdOf).filter((id, i, ids) => ids.findIndex(other => same(id, other)) === i)
   const named = (bytes: Uint8Array): Uint8Array => {
     for (const [i, { id }] of all.entries()) { bytes = withId(bytes, id, new Uint8Array(16).fill(i)) }
     for (const [i, id] of transferIds.entries()) {
