@@ -48,7 +48,7 @@ export const DIFFERENT: Record<string, Difference> = {
 
   'dt rejected': { parity: [FAILED], error: 'TransferRejectedError', requests: and('cancel 0') },
   'dt cancel response': { parity: [FAILED], error: 'TransferFailedError', requests: and('cancel 0') },
-  'wrong transfer id': { ...NO_LATE_CANCEL, parity: [FAILED, LATE_CANCEL], transfers: and('Cancel 0') },
+  'wrong transfer id': NO_LATE_CANCEL,
   'blocks after metadata': NO_LATE_CANCEL,
   'blocks before metadata': NO_LATE_CANCEL,
   'blocks without metadata': { ...NO_LATE_CANCEL, error: 'ContentNotFoundError' },
