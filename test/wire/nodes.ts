@@ -26,8 +26,8 @@ export interface Pair extends AsyncDisposable {
 }
 
 /** Two nodes, a connected to b. */
-export async function createPair (encrypter: Encrypter = 'tls'): Promise<Pair> {
-  const [a, b] = await Promise.all([createNode(encrypter), createNode(encrypter)])
+export async function createPair (encrypter: Encrypter = 'tls', keys: { a?: PrivateKey, b?: PrivateKey } = {}): Promise<Pair> {
+  const [a, b] = await Promise.all([createNode(encrypter, keys.a), createNode(encrypter, keys.b)])
   await a.dial(b.getMultiaddrs())
   return {
     a,

@@ -75,7 +75,7 @@ export class Manager implements DataTransfer {
   async stop (): Promise<void> {
     return this.turns.take(async () => {
       if (this.removeValidator == null) { return }
-      for (const pull of [...this.pulls]) { pull.fail(new TransferFailedError('data transfer was stopped')) }
+      for (const pull of [...this.pulls]) { pull.stop(new TransferFailedError('data transfer was stopped')) }
       if (this.ownGraphsync) { await this.graphsync.stop() }
       await this.close()
     })

@@ -57,6 +57,10 @@ export class Pull {
   private finished = false
   private whenEnded: (() => void) | undefined
   private closed = false
+  private cancelled = false
+
+  /** The peer has told of a failure in this request: that it may have been lost before explains none. */
+  private told = false
 
   constructor (peer: PeerId, voucher: Voucher, root: CID, selector: SelectorNode, init: PullInit) {
     this.peer = peer
@@ -97,14 +101,17 @@ export class Pull {
   close (): void {
     if (this.closed) { return }
     this.closed = true
-    const { options, network, onClose } = this.init
+    const { options, onClose } = this.init
     options.signal?.removeEventListener('abort', this.abort)
     this.watch.stop()
-    this.request?.close()
-    if (this.asked && !this.ended && !this.finished) {
-      network.send(this.peer, { request: { ...NO_REQUEST, type: TransferType.cancel, transferId: this.id } })
-    }
+    this.cancel()
     onClose()
+  }
+
+  /** Ends it at once, with an error for the reader, who may not come for it soon: the peer is told now. */
+  stop (error: unknown): void {
+    this.fail(error)
+    this.cancel()
   }
 
   /** Ends it at once, with an error for the reader. */
@@ -135,7 +142,14 @@ export class Pull {
     }
   }
 
-  private readonly abort = (): void => { this.fail(this.init.options.signal?.reason) }
+  private readonly abort = (): void => { this.stop(this.init.options.signal?.reason) }
+
+  private cancel (): void {
+    this.request?.close()
+    if (this.cancelled || !this.asked || this.ended || this.finished) { return }
+    this.cancelled = true
+    this.init.network.send(this.peer, { request: { ...NO_REQUEST, type: TransferType.cancel, transferId: this.id } })
+  }
 
   private end (): void {
     this.ended = true
@@ -185,6 +199,7 @@ export class Pull {
         this.asked = true
         this.reached ||= network.isConnected(peer)
         this.ended = false
+        this.told = false
         this.watch.asked()
       },
       onResponse: response => { this.onResponse(response) },
@@ -197,7 +212,7 @@ export class Pull {
     if (this.stopped.signal.aborted) { throw this.stopped.signal.reason }
     if (error instanceof TransferRejectedError && this.type === TransferType.restart) {
       this.renew() // the peer was started again, and does not know the channel any more
-    } else if (this.watch.isLost && (error instanceof TransferFailedError || error instanceof ContentNotFoundError)) {
+    } else if (this.watch.isLost && !this.told && (error instanceof TransferFailedError || error instanceof ContentNotFoundError)) {
       if (++this.restarts > this.init.config.maxRestarts) { throw error }
       await this.watch.reach(this.stopped.signal)
       if (this.accepted) { this.type = TransferType.restart } else { this.renew() }
@@ -230,12 +245,18 @@ export class Pull {
   private onResponse ({ extensions, status }: GraphsyncResponse): void {
     this.reached = true
     this.watch.heard()
+    this.told = status >= GraphsyncStatus.rejected
+    if (status >= GraphsyncStatus.completedFull) { this.end() }
     const node = extensions?.[INCOMING_REQUEST_EXTENSION] ?? extensions?.[DATA_TRANSFER_EXTENSION]
-    if (node !== undefined) {
+    if (node === undefined) { return }
+    try {
       const message = messageFromNode(node)
       if ('response' in message) { this.receive(message.response) }
+    } catch (cause: any) {
+      this.told = true
+      if (!(cause instanceof InvalidMessageError)) { throw cause }
+      throw new TransferFailedError(`what ${this.peer} says of the transfer is no message: ${cause.message}`, { cause })
     }
-    if (status >= GraphsyncStatus.completedFull) { this.end() }
   }
 
   private onNetworkError (error: Error): void {

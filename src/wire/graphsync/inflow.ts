@@ -49,6 +49,7 @@ export class Inflow {
 
   receive (response: ParsedResponse, blocks: Map<Key, Uint8Array>): void {
     if (this.status != null || this.failure != null) { return }
+    if (response.status >= GraphsyncStatus.completedFull) { this.status = response.status } // from here on there is nothing to cancel
     try {
       this.options.onResponse?.(publicResponse(response))
     } catch (error) {
@@ -56,7 +57,6 @@ export class Inflow {
       return
     }
     this.queue.push(response, blocks)
-    if (response.status >= GraphsyncStatus.completedFull) { this.status = response.status }
     this.wake()
   }
 
@@ -70,7 +70,8 @@ export class Inflow {
     try {
       this.options.onNetworkError(error)
     } catch (thrown) {
-      this.fail(thrown)
+      this.failure = { error: thrown } // what came before it is good
+      this.wake()
     }
   }
 

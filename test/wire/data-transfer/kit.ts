@@ -52,12 +52,13 @@ export interface Gate {
   open: () => void
 }
 
-/** Holds reads of a block until it is opened. */
-export function gate ({ blockstore }: LinkSystem, cid: CID): Gate {
+/** Holds reads of a block, or the first one alone, until it is opened. */
+export function gate ({ blockstore }: LinkSystem, cid: CID, { once = false } = {}): Gate {
   const reached = Promise.withResolvers<void>()
   const opened = Promise.withResolvers<void>()
   const get = blockstore.get.bind(blockstore)
-  blockstore.get = ((asked: CID, options: any) => asked.equals(cid)
+  let reads = 0
+  blockstore.get = ((asked: CID, options: any) => asked.equals(cid) && (reads++ === 0 || !once)
     ? (async function * () {
         reached.resolve()
         await opened.promise

@@ -84,7 +84,8 @@ export class RawTransferPeer extends RawPeer {
 
   /** Answers a pull: with a transfer response, and blocks. */
   async answer (
-    requestId: Uint8Array, status: number, { transfer, store, cids = [] }: { transfer?: TransferMessage, store?: LinkSystem, cids?: CID[] }
+    requestId: Uint8Array, status: number, { transfer, store, cids = [] }: { transfer?: TransferMessage, store?: LinkSystem, cids?: CID[] },
+    stream = 0
   ): Promise<void> {
     const blocks = []
     for (const cid of cids) {
@@ -96,7 +97,7 @@ export class RawTransferPeer extends RawPeer {
     }
     const metadata = cids.map((cid): [CID, LinkAction] => [cid, 'present'])
     const extensions = transfer == null ? undefined : { [DATA_TRANSFER_EXTENSION]: messageToNode(transfer) }
-    await this.send({ responses: [{ requestId, status, metadata, extensions }], blocks })
+    await this.send({ responses: [{ requestId, status, metadata, extensions }], blocks }, stream)
   }
 
   /** What the answers to a request say of the transfer. */

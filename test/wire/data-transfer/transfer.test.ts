@@ -2,7 +2,7 @@ import { deepEqual, equal, ok, rejects, throws } from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { GraphsyncBlock } from '../../../src/shared/types/graphsync.ts'
 import { createLinkSystem } from '../../../src/store/link-system.ts'
-import { TransferType } from '../../../src/wire/data-transfer/constants.ts'
+import { DATA_TRANSFER_EXTENSION, TransferType } from '../../../src/wire/data-transfer/constants.ts'
 import { createDataTransfer } from '../../../src/wire/data-transfer/index.ts'
 import { Manager } from '../../../src/wire/data-transfer/manager.ts'
 import { createGraphsync } from '../../../src/wire/graphsync/index.ts'
@@ -170,6 +170,41 @@ describe('data transfer: an end before the end', () => {
     }
   })
 
+  it('by stop() is told to both while nobody reads, and once', async () => {
+    const store = createLinkSystem()
+    const chain = await chainOf(store, 3)
+    await withRaw('initiator', async (raw, manager) => {
+      const pulling = manager.pull(raw.node.peerId, VOUCHER, chain[0], everything)
+      const first = pulling.next()
+      const { id, transfer: { transferId } } = await raw.pullRequest()
+      await raw.answer(id, 14, { transfer: responseOf({ transferId }), store, cids: [chain[0]] })
+      await first
+      await manager.stop() // the reader is busy with the block
+      await raw.until(() => raw.requests.length === 2 && raw.messages.length > 0)
+      deepEqual(raw.requests[1], { id, type: 'cancel' })
+      await manager.start()
+      await rejects(pulling.next(), { name: 'TransferFailedError', message: /stopped/ })
+      const root = await chainOf(store, 1, 100, 1)
+      const other = outcome(manager.pull(raw.node.peerId, VOUCHER, root[0], everything)) // what comes before it has come
+      const { transfer: { transferId: last } } = await raw.pullRequest(1)
+      await raw.say(responseOf({ type: TransferType.cancel, transferId: last }))
+      await other
+      deepEqual(raw.messages, [requestOf({ type: TransferType.cancel, pull: false, transferId })])
+    })
+  })
+
+  it('is one by what the peer says of the transfer, when that cannot be read', async () => {
+    const [root] = await chainOf(createLinkSystem(), 3)
+    await withRaw('initiator', async (raw, manager) => {
+      const running = outcome(manager.pull(raw.node.peerId, VOUCHER, root, everything))
+      const { id } = await raw.pullRequest()
+      await raw.send({ responses: [{ requestId: id, status: 14, extensions: { [DATA_TRANSFER_EXTENSION]: { IsRq: 'no' } } }] })
+      const { error } = await running
+      equal(error?.name, 'TransferFailedError')
+      equal(error.cause?.name, 'InvalidMessageError')
+    })
+  })
+
   it('lets the next pull of the root give each block once', async () => {
     await using pair = await transferPair()
     const chain = await chainOf(pair.remote, 50)
@@ -192,6 +227,49 @@ describe('data transfer: an end before the end', () => {
     const [root] = await chainOf(pair.remote, 3)
     const reason = new Error('before')
     equal((await outcome(pullOf(pair, root, VOUCHER, { signal: AbortSignal.abort(reason) }))).error, reason)
+  })
+})
+
+describe('data transfer: a failure after a loss', () => {
+  for (const [what, status, transfer] of [
+    ['of the request', 32, undefined], ['of the transfer', 14, { type: TransferType.cancel }]
+  ] as const) {
+    it(`that the peer tells, ${what}, is not taken for the loss: it is asked once`, async () => {
+      const store = createLinkSystem()
+      const chain = await chainOf(store, 3)
+      await withRaw('initiator', async (raw, manager) => {
+        const pulling = manager.pull(raw.node.peerId, VOUCHER, chain[0], everything)
+        const first = pulling.next()
+        const { id, transfer: { transferId } } = await raw.pullRequest()
+        await raw.answer(id, 14, { transfer: responseOf({ transferId }), store, cids: [chain[0]] })
+        await first
+        const second = pulling.next()
+        ;(await raw.stream()).abort(new Error('played'))
+        await raw.answer(id, 14, { store, cids: [chain[1]] }, 1) // it goes on by itself
+        await second
+        await raw.answer(id, status, { ...(transfer == null ? {} : { transfer: responseOf({ ...transfer, transferId }) }), store }, 1)
+        await rejects(pulling.next(), { name: 'TransferFailedError', message: transfer == null ? /unknown reason|failed/ : /cancelled/ })
+        equal(raw.requests.filter(({ type }) => type === 'new').length, 1)
+      }, { restartDebounce: 60_000 })
+    })
+  }
+
+  it('that the loss may be the reason of leads to a restart', async () => {
+    const store = createLinkSystem()
+    const chain = await chainOf(store, 3)
+    await withRaw('initiator', async (raw, manager) => {
+      const running = outcome(manager.pull(raw.node.peerId, VOUCHER, chain[0], everything))
+      const { id, transfer: { transferId } } = await raw.pullRequest()
+      await raw.answer(id, 14, { transfer: responseOf({ transferId }) })
+      ;(await raw.stream()).abort(new Error('played')) // with what was in it
+      await raw.answer(id, 14, { store, cids: [chain[1]] }, 1)
+      const again = await raw.pullRequest(1)
+      equal(again.transfer.type === TransferType.restart || again.transfer.type === TransferType.new, true)
+      await raw.answer(again.id, 20, { transfer: responseOf({ type: again.transfer.type, transferId: again.transfer.transferId }), store, cids: chain }, 1)
+      const { cids, error } = await running
+      equal(error, undefined)
+      deepEqual(cids, chain.map(String))
+    }, { restartDebounce: 60_000 })
   })
 })
 

@@ -27,10 +27,10 @@ export interface Recording {
   writes: Write[]
 }
 
-const fromBase64 = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'base64'))
+export const fromBase64 = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'base64'))
 const blocks = (list: any[]): Array<[CID, Uint8Array]> => (list ?? []).map(({ cid, bytes }) => [CID.parse(cid), fromBase64(bytes)])
 
-function recording (json: any): Recording {
+export function recording (json: any): Recording {
   return {
     name: json.name,
     error: json.error,
@@ -45,14 +45,22 @@ function recording (json: any): Recording {
   }
 }
 
+const read = (file: string): any => JSON.parse(readFileSync(`test/vectors/${file}.json`, 'utf8'))
+
+/** As the file has it. */
+export const transcriptFile = (name: string): any => read(`transcripts/${name}`)
+
+/** As the file has them. */
+export const fakePublisherFile: any[] = read('subscriber-vs-fake-publisher')
+
 export function transcript (name: string): Recording {
-  return recording(JSON.parse(readFileSync(`test/vectors/transcripts/${name}.json`, 'utf8')))
+  return recording(transcriptFile(name))
 }
 
 export const transcriptNames = readdirSync('test/vectors/transcripts').map(name => name.replace('.json', ''))
 
 export function fakePublisherCases (): Recording[] {
-  return JSON.parse(readFileSync('test/vectors/subscriber-vs-fake-publisher.json', 'utf8')).map(recording)
+  return fakePublisherFile.map(recording)
 }
 
 export async function storeOf (list: Array<[CID, Uint8Array]>): Promise<LinkSystem> {
@@ -83,7 +91,7 @@ export function messageOf (write: Write): GraphsyncMessage {
 /** The bytes with one id in place of another. */
 export function withId (bytes: Uint8Array, id: Uint8Array, other: Uint8Array): Uint8Array {
   const copy = Buffer.from(bytes)
-  for (let at = copy.indexOf(id); at >= 0; at = copy.indexOf(id, at + 16)) { copy.set(other, at) }
+  for (let at = copy.indexOf(id); at >= 0; at = copy.indexOf(id, at + id.length)) { copy.set(other, at) }
   return new Uint8Array(copy)
 }
 
