@@ -26,7 +26,7 @@ export { decodeTransferMessage, encodeTransferMessage } from './message.ts'
 export { createLinkSystem } from '../../store/link-system.ts'
 export type {
   DataTransfer, DataTransferInit, PullOptions, TransferMessage, TransferRequest, TransferResponse, Voucher, VoucherDecision,
-  VoucherValidator
+  VoucherResult, VoucherValidator
 } from '../../shared/types/data-transfer.ts'
 export type { GraphExchange, GraphsyncBlock } from '../../shared/types/graphsync.ts'
 export type { SelectorNode } from '../../shared/types/selector.ts'
