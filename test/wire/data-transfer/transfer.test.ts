@@ -96,7 +96,7 @@ describe('data transfer: validators', () => {
     const refused = await outcome(pullOf(pair, chain[0], VOUCHER, { linkSystem: createLinkSystem(), onResult: () => { throw mine } }))
     equal(refused.error, mine)
     await withRaw('initiator', async (raw, manager) => {
-      const pulling = outcome(manager.pull(raw.node.peerId, VOUCHER, chain[0], everything, { onResult: result => { results.push(result) } }))
+      const pulling = outcome(manager.pull(raw.node.peerId, VOUCHER, chain[0], everything, { onResult: r => { results.push(r) } }))
       const { id, transfer: { transferId } } = await raw.pullRequest()
       await raw.say(responseOf({ type: TransferType.voucherResult, transferId, voucherType: 'Price', voucherResult: 3 }))
       const no = responseOf({ accepted: false, transferId, voucherType: 'Reason', voucherResult: 'not today' })
