@@ -91,11 +91,13 @@ describe('the numbers of the protocol pages', () => {
   const number = (value: number): string => value.toLocaleString('en-US')
   const mebibytes = (value: number): string => `${value / 1024 / 1024} MiB`
 
+  /** What a page says of options. */
+  const optionsOf = (text: string): Record<string, number> => Object.fromEntries([...text.matchAll(/^\| `(\w+)` \| `([\d_]+)` \|/gm)]
+    .map(([, name, value]) => [name, Number(value.replaceAll('_', ''))]))
+
   it('are those of data transfer', () => {
     const text = readFileSync(pages.dataTransfer.file, 'utf8')
-    const shown = Object.fromEntries([...text.matchAll(/^\| `(\w+)` \| `([\d_]+)` \|/gm)]
-      .map(([, name, value]) => [name, Number(value.replaceAll('_', ''))]))
-    deepEqual(shown, transferConstants.DEFAULTS)
+    deepEqual(optionsOf(text), transferConstants.DEFAULTS)
     const { MAX_MESSAGE, MAX_ENDED_CHANNELS, MAX_RESTART_DELAY, MESSAGE_TIMEOUT, DEFAULTS } = transferConstants
     for (const phrase of [
       `at most ${mebibytes(MAX_MESSAGE)} and ${MESSAGE_TIMEOUT / 1000} s`, `last\n${number(MAX_ENDED_CHANNELS)} others`,
@@ -105,9 +107,16 @@ describe('the numbers of the protocol pages', () => {
 
   it('are those of graphsync', () => {
     const text = readFileSync(pages.graphsync.file, 'utf8')
-    const { MAX_FRAME, MAX_PEER_BYTES, MAX_REMEMBERED_LINKS } = graphsyncConstants
+    const {
+      MAX_FRAME, MAX_HELD_BYTES, MAX_PEER_BYTES, MAX_PEER_INBOUND, MAX_QUEUED_BYTES, MAX_REMEMBERED_LINKS, MAX_REQUESTS, MAX_TOTAL_BYTES
+    } = graphsyncConstants
+    deepEqual(optionsOf(text), {
+      maxInboundRequests: MAX_REQUESTS, maxOutboundRequests: MAX_REQUESTS, maxPeerBytes: MAX_PEER_BYTES, maxTotalBytes: MAX_TOTAL_BYTES
+    })
     for (const phrase of [
-      `a frame of ${mebibytes(MAX_FRAME)}`, `last ${number(MAX_REMEMBERED_LINKS)} links`, mebibytes(MAX_PEER_BYTES)
+      `a frame of ${mebibytes(MAX_FRAME)}`, `frames have at most ${mebibytes(MAX_FRAME)}`, `last ${number(MAX_REMEMBERED_LINKS)} links`,
+      `of a peer ${mebibytes(MAX_PEER_INBOUND)} together`, `holds ${mebibytes(MAX_QUEUED_BYTES)}`, `more than ${mebibytes(MAX_HELD_BYTES)}`,
+      `default ${mebibytes(MAX_PEER_BYTES)}`
     ]) { ok(text.includes(phrase), phrase) }
   })
 })

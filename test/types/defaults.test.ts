@@ -38,7 +38,7 @@ function defaultTags (path: string): Array<[string, string]> {
 
 const libp2p: any = {}
 const { config } = new Manager({ libp2p }) as any
-const { limits } = new Exchange({ libp2p })
+const { limits, memory } = new Exchange({ libp2p })
 const subscriber = subscriberConfig({}) as Record<string, any>
 const made = await createLinkSystem().store({})
 
@@ -47,7 +47,12 @@ const values: Record<string, Record<string, unknown>> = {
   'shared/types/announce.ts ReceiverInit': { filterIPs: false, resend: false, trustedRelays: [] },
   'shared/types/data-transfer.ts DataTransferInit': config,
   'shared/types/dtsync.ts HeadServerInit': { previous: false },
-  'shared/types/graphsync.ts GraphsyncInit': { maxInboundRequests: limits.inbound, maxOutboundRequests: limits.outbound },
+  'shared/types/graphsync.ts GraphsyncInit': {
+    maxInboundRequests: limits.inbound,
+    maxOutboundRequests: limits.outbound,
+    maxPeerBytes: memory.perPeer,
+    maxTotalBytes: memory.total
+  },
   'shared/types/graphsync.ts RequestOptions': { stallTimeout: constants.STALL_TIMEOUT },
   'shared/types/publisher.ts DtsyncPublisherInit': { maxGraphsyncRequests: limits },
   'shared/types/selector.ts WalkOptions': { onMissing: 'throw' },

@@ -7,7 +7,7 @@ import type {
 import type { SelectorNode } from '../../shared/types/selector.ts'
 import type { LinkSystem } from '../../shared/types/store.ts'
 import { blocksOf } from './blocks.ts'
-import { MAX_REQUESTS } from './constants.ts'
+import { MAX_PEER_BYTES, MAX_REQUESTS, MAX_TOTAL_BYTES } from './constants.ts'
 import { keyOf } from './keys.ts'
 import { Network } from './network.ts'
 import type { Peer } from './peer.ts'
@@ -40,6 +40,7 @@ export interface ExchangeInit extends GraphsyncInit {
 
 export class Exchange implements GraphExchange {
   readonly limits: Readonly<{ inbound: number, outbound: number }>
+  readonly memory: Readonly<{ perPeer: number, total: number }>
   private readonly linkSystem: LinkSystem | undefined
   private readonly network: Network
   private readonly validators = new Set<RequestValidator>()
@@ -49,11 +50,17 @@ export class Exchange implements GraphExchange {
   constructor ({ libp2p, linkSystem }: GraphsyncComponents, init: ExchangeInit = {}) {
     this.linkSystem = linkSystem
     this.limits = {
-      inbound: checked('maxInboundRequests', init.maxInboundRequests), outbound: checked('maxOutboundRequests', init.maxOutboundRequests)
+      inbound: checked('maxInboundRequests', init.maxInboundRequests, MAX_REQUESTS),
+      outbound: checked('maxOutboundRequests', init.maxOutboundRequests, MAX_REQUESTS)
+    }
+    this.memory = {
+      perPeer: checked('maxPeerBytes', init.maxPeerBytes, MAX_PEER_BYTES), total: checked('maxTotalBytes', init.maxTotalBytes, MAX_TOTAL_BYTES)
     }
     this.inbound = new Slots(this.limits.inbound)
     this.outbound = new Slots(this.limits.outbound)
-    this.network = new Network({ libp2p, slots: this.inbound, writeTimeout: init.writeTimeout, onRequests: this.onRequests })
+    this.network = new Network({
+      libp2p, slots: this.inbound, limits: this.memory, writeTimeout: init.writeTimeout, onRequests: this.onRequests
+    })
   }
 
   async start (): Promise<void> {
@@ -138,7 +145,8 @@ export class Exchange implements GraphExchange {
   }
 }
 
-function checked (field: string, value: number = MAX_REQUESTS): number {
+function checked (field: string, value: number | undefined, byDefault: number): number {
+  value ??= byDefault
   if (!Number.isSafeInteger(value) || value < 1) { throw new InvalidOptionError(field, 'must be an integer above 0') }
   return value
 }

@@ -21,6 +21,9 @@ export interface NetworkInit {
   /** Of requests that are served at once. */
   slots: Slots
 
+  /** Of responses that wait, in bytes: for one peer, and for all of them. */
+  limits: { perPeer: number, total: number }
+
   /** Requests, cancels and updates of a peer; `bytes` is the size of their message. */
   onRequests: (peer: Peer, requests: ParsedMessage['requests'], bytes: number) => void
 }
@@ -29,12 +32,14 @@ export interface NetworkInit {
 export class Network {
   private readonly init: NetworkInit
   private readonly peers = new Map<string, Peer>()
-  private readonly total: Total = { bytes: 0, peers: new Set() }
+  private readonly total: Total
   private readonly streams = new Set<Stream>()
   private started = false
 
   constructor (init: NetworkInit) {
     this.init = init
+    const { perPeer: peerLimit, total: limit } = init.limits
+    this.total = { bytes: 0, peers: new Set(), limit, peerLimit }
   }
 
   get isStarted (): boolean {

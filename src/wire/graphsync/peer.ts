@@ -1,6 +1,6 @@
 import type { PeerId } from '@libp2p/interface'
 import type { ByteBudget } from '../streams.ts'
-import { MAX_PEER_BYTES, MAX_PEER_INBOUND, MAX_TOTAL_BYTES, MAX_WAITING_BYTES, MAX_WAITING_REQUESTS, MIN_PEER_BYTES } from './constants.ts'
+import { MAX_PEER_INBOUND, MAX_SHARE_BYTES, MAX_WAITING_BYTES, MAX_WAITING_REQUESTS } from './constants.ts'
 import { Dedup } from './dedup.ts'
 import { FrameBuilder } from './frame.ts'
 import { Outbox } from './outbox.ts'
@@ -13,10 +13,12 @@ import type { Slots } from './slots.ts'
 const FIRST_FRAME = 16 * 1024
 const BIGGEST_FRAME = 128 * 1024
 
-/** Bytes that wait for all peers together. */
+/** Bytes of responses that wait for all peers together, and how many may. */
 export interface Total {
   bytes: number
   readonly peers: Set<Peer>
+  readonly limit: number
+  readonly peerLimit: number
 }
 
 export interface PeerInit extends Pick<OutboxInit, 'libp2p' | 'writeTimeout'> {
@@ -151,11 +153,15 @@ export class Peer {
 
   /** Whether walks for this peer may go on. */
   get hasRoom (): boolean {
-    const { bytes } = this.outbox
-    return bytes < MIN_PEER_BYTES || (bytes < MAX_PEER_BYTES && this.init.total.bytes < MAX_TOTAL_BYTES)
+    const { total } = this.init
+    const bytes = this.outbox.bytes + this.builder.bytes
+    if (bytes >= total.peerLimit) { return false }
+    return total.bytes < total.limit / 2 || bytes < Math.min(MAX_SHARE_BYTES, total.limit / 2 / total.peers.size)
   }
 
   async room (): Promise<void> {
+    this.flush() // or nothing might go out that makes room
+    if (this.hasRoom) { return }
     const { promise, resolve } = Promise.withResolvers<void>()
     this.roomWaiters.push(resolve)
     await promise
@@ -170,12 +176,12 @@ export class Peer {
 
   private onBytes (bytes: number): void {
     const { total } = this.init
-    const wasFull = total.bytes >= MAX_TOTAL_BYTES
+    const wasFull = total.bytes >= total.limit / 2
     total.bytes += bytes
     if (bytes >= 0) { return }
-    if (wasFull && total.bytes < MAX_TOTAL_BYTES) {
+    if (wasFull && total.bytes < total.limit / 2) {
       for (const peer of total.peers) { peer.wake() }
-    } else if (this.roomWaiters.length > 0 && this.outbox.bytes < MAX_PEER_BYTES / 2) {
+    } else if (this.roomWaiters.length > 0 && this.outbox.bytes < total.peerLimit / 2) {
       this.wake()
     }
   }
