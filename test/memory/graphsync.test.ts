@@ -1,8 +1,13 @@
 import { equal, ok } from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import type { GraphsyncRequest } from '../../src/shared/types/graphsync.ts'
 import { createLinkSystem } from '../../src/store/link-system.ts'
 import { chainOf, everything, exchangePair, fetchAll, outcome } from '../wire/graphsync/kit.ts'
-import { alive, peersOf, until, untilHeldBack } from './kit.ts'
+import { encodeGraphsyncMessage } from '../../src/wire/graphsync/message.ts'
+import { send } from '../../src/wire/streams.ts'
+import { createNode } from '../wire/nodes.ts'
+import { framed, RawPeer } from '../wire/graphsync/raw-peer.ts'
+import { alive, MiB, peersOf, until, untilHeldBack } from './kit.ts'
 
 describe('graphsync: memory', () => {
   it('is given back by 1,000 aborted requests, with no listener left on their signal', async () => {
@@ -76,5 +81,48 @@ describe('graphsync: memory', () => {
     const more = await alive() - before
     ok(more < 20, `${more.toFixed(1)} MiB of 60 wait`)
     equal((await outcome(request)).cids.length, 2_999)
+  })
+
+  it('is bounded when the requests of a peer are big and take long, and none of them is dropped', async () => {
+    await using pair = await exchangePair({ accept: false })
+    const { promise: decided, resolve: decide } = Promise.withResolvers<void>()
+    let begun = 0
+    pair.responder.addValidator(async (_, { extensions = {} }) => {
+      if (!('big' in extensions)) { return 'small' in extensions ? { accept: false } : { accept: true } }
+      begun++
+      await decided
+      return { accept: false }
+    })
+    const chain = await chainOf(pair.remote, 100)
+    const raw = new RawPeer(await createNode(), pair.b.peerId)
+    try {
+      await raw.node.dial(pair.b.getMultiaddrs())
+      await raw.start()
+      const before = await alive()
+      const ids = Array.from({ length: 60 }, () => crypto.getRandomValues(new Uint8Array(16)))
+      const request = (id: Uint8Array, extensions: Record<string, any>): GraphsyncRequest =>
+        ({ id, type: 'new', root: chain[0], selector: everything, extensions })
+      let sent = 0
+      const sending = (async () => {
+        const stream = await raw.stream()
+        for (const id of ids) { // small ones beside it, that are soon over
+          const others = Array.from({ length: 20 }, () => request(crypto.getRandomValues(new Uint8Array(16)), { small: true }))
+          const requests = [request(id, { big: new Uint8Array(MiB) }), ...others]
+          await send(stream, [framed(encodeGraphsyncMessage({ requests, responses: [], blocks: [] }))], { timeout: 60_000 })
+          sent++
+        }
+      })()
+      await until(() => sent === 60 || [...peersOf(pair.responder).values()].some(({ blocked }) => blocked))
+      ok(begun <= 18, `${begun} MiB of requests`)
+      const more = await alive() - before
+      ok(more < 40, `${more.toFixed(1)} MiB of 60 wait`) // with what is in the streams
+      equal((await fetchAll(pair, chain[0])).cids.length, 100)
+      decide()
+      await sending
+      for (const id of ids) { equal(await raw.terminal(id), 32) }
+      equal(begun, 60)
+    } finally {
+      await raw.node.stop()
+    }
   })
 })

@@ -10,6 +10,7 @@ import { blocksOf } from './blocks.ts'
 import { MAX_PEER_BYTES, MAX_REQUESTS, MAX_TOTAL_BYTES } from './constants.ts'
 import { keyOf } from './keys.ts'
 import { Network } from './network.ts'
+import type { ParsedRequest } from './parse.ts'
 import type { Peer } from './peer.ts'
 import { OutgoingRequest } from './request.ts'
 import { Response } from './response.ts'
@@ -124,15 +125,15 @@ export class Exchange implements GraphExchange {
     }
   }
 
-  private readonly onRequests = (peer: Peer, requests: GraphsyncRequest[], bytes: number): void => {
-    for (const request of requests) {
+  private readonly onRequests = (peer: Peer, requests: ParsedRequest[]): void => {
+    for (const { request, bytes } of requests) {
       const response = peer.responses.get(keyOf(request.id))
       if (request.type === 'cancel') {
         response?.end({ error: new TransferFailedError('the request was cancelled by the peer') })
       } else if (request.type === 'update') {
         response?.update(request)
       } else if (response == null) {
-        this.respond(peer, request, bytes / requests.length)
+        this.respond(peer, request, bytes)
       }
     }
   }
@@ -140,7 +141,6 @@ export class Exchange implements GraphExchange {
   private respond (peer: Peer, request: GraphsyncRequest, bytes: number): void {
     const { inbound: slots, validators, linkSystem } = this
     const response = new Response(peer, request, { slots, validators, linkSystem, bytes })
-    peer.responses.set(keyOf(request.id), response)
     peer.enqueue(response)
   }
 }
