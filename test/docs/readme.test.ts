@@ -12,7 +12,10 @@ import * as signedHead from '../../src/syncers/httpsync/signed-head.ts'
 import * as syncer from '../../src/syncers/index.ts'
 import * as testing from '../../src/testing/index.ts'
 
-const documents = ['README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'SECURITY.md', ...['ARCHITECTURE', 'PARITY', 'RECIPES', 'WIRE'].map(name => `docs/${name}.md`)]
+const documents = [
+  'README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'SECURITY.md',
+  ...['ARCHITECTURE', 'DATA-TRANSFER', 'GRAPHSYNC', 'PARITY', 'RECIPES', 'WIRE'].map(name => `docs/${name}.md`)
+]
 const readme = readFileSync('README.md', 'utf8')
 const parity = readFileSync('docs/PARITY.md', 'utf8')
 const { version, scripts } = JSON.parse(readFileSync('package.json', 'utf8'))

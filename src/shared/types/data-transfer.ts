@@ -52,6 +52,15 @@ export interface Voucher {
   value: any
 }
 
+/** What a peer says to a voucher. */
+export interface VoucherResult {
+  /** Empty: it has none. */
+  type: string
+
+  /** In the IPLD data model. */
+  value: any
+}
+
 /** A validator's answer. */
 export interface VoucherDecision {
   accept: boolean
@@ -63,7 +72,7 @@ export interface VoucherDecision {
    */
   linkSystem?: LinkSystem
 
-  /** Sent with the acceptance. */
+  /** Sent with the acceptance, in the IPLD data model. Whoever pulls hears it by PullOptions.onResult. */
   result?: any
 
   /** The type of the result. */
@@ -88,6 +97,9 @@ export interface PullOptions extends AbortOptions {
    * @default that of DataTransferInit
    */
   stallTimeout?: number
+
+  /** Called with each result that the peer sends: with its acceptance, once more after a restart. What it throws ends the pull. */
+  onResult?: (result: VoucherResult) => void
 
   /**
    * The largest block that is taken from the peer, in bytes; frames have a limit of their own, 4 MiB.

@@ -167,4 +167,19 @@ export interface GraphsyncInit {
    * @default 1024
    */
   maxOutboundRequests?: number
+
+  /**
+   * Bytes of responses that wait for one peer before the walks for it stop. Go: MaxMemoryPerPeerResponder, 16 MiB.
+   *
+   * @default 2_097_152
+   */
+  maxPeerBytes?: number
+
+  /**
+   * The same for all peers together. When half of it is taken the rest is shared out between them, so that peers who take nothing do
+   * not stop the others; a block may be over it for each peer. Go: MaxMemoryResponder.
+   *
+   * @default 268_435_456
+   */
+  maxTotalBytes?: number
 }

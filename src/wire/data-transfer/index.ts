@@ -2,7 +2,8 @@
  * @packageDocumentation
  *
  * Data transfer 1.2.0 (`/fil/datatransfer/1.2.0`) over graphsync: pulls of a part of a DAG, which the other side allows by a voucher,
- * and which are resumed when the connection is lost. Works with go-data-transfer v2.0.0-rc7, in both roles.
+ * and which are resumed when the connection is lost. Works with go-data-transfer v2.0.0-rc7, in both roles. docs/DATA-TRANSFER.md has
+ * programs for both sides, the options and the errors.
  *
  * @example Serve, and pull
  *
@@ -26,12 +27,12 @@ export { decodeTransferMessage, encodeTransferMessage } from './message.ts'
 export { createLinkSystem } from '../../store/link-system.ts'
 export type {
   DataTransfer, DataTransferInit, PullOptions, TransferMessage, TransferRequest, TransferResponse, Voucher, VoucherDecision,
-  VoucherValidator
+  VoucherResult, VoucherValidator
 } from '../../shared/types/data-transfer.ts'
 export type { GraphExchange, GraphsyncBlock } from '../../shared/types/graphsync.ts'
 export type { SelectorNode } from '../../shared/types/selector.ts'
 export type { LinkSystem } from '../../shared/types/store.ts'
 export {
-  ContentNotFoundError, DagsyncError, InvalidMessageError, InvalidOptionError, InvalidSelectorError, StalledError, TimeoutError,
-  TransferFailedError, TransferRejectedError, UnknownCodecError
+  BlockTooLargeError, ContentNotFoundError, DagsyncError, InvalidMessageError, InvalidOptionError, InvalidSelectorError, StalledError,
+  TimeoutError, TransferFailedError, TransferRejectedError, UnknownCodecError
 } from '../../shared/errors.ts'

@@ -122,8 +122,9 @@ export class Pull {
   }
 
   /** What the responder says, on a stream of its own or with its graphsync responses. Throws what the pull fails with. */
-  receive ({ type, accepted, paused, transferId }: TransferResponse): void {
+  receive ({ type, accepted, paused, transferId, voucherType, voucherResult }: TransferResponse): void {
     if (transferId !== this.id) { throw new TransferFailedError(`${this.peer} answers for another transfer`) }
+    if (voucherResult !== undefined) { this.init.options.onResult?.({ type: voucherType, value: voucherResult }) }
     switch (type) {
       case TransferType.new:
       case TransferType.restart:
@@ -138,7 +139,7 @@ export class Pull {
       case TransferType.cancel:
         this.end()
         throw new TransferFailedError(`data transfer cancelled by ${this.peer}`)
-      default: // a pause, a voucher result: not ours to act on
+      default: // a pause: not ours to act on
     }
   }
 

@@ -57,9 +57,14 @@ export const RETRY_DELAY = 100
  */
 export const MAX_PEER_BYTES = 2 * 1024 * 1024
 
-/** The same for all peers together; beyond it a peer still gets MIN_PEER_BYTES, so that stalled ones do not stop the others. */
+/**
+ * The same for all peers together; as Go. When half of it is taken the rest is shared out, so that peers who take nothing do not stop
+ * the others. A block may be over it for each peer.
+ */
 export const MAX_TOTAL_BYTES = 256 * 1024 * 1024
-export const MIN_PEER_BYTES = 256 * 1024
+
+/** What one peer gets of the rest at most. */
+export const MAX_SHARE_BYTES = 256 * 1024
 
 /** Bytes of blocks that a request holds and nobody has walked yet, before the peer is held back. */
 export const MAX_QUEUED_BYTES = 1024 * 1024
@@ -76,6 +81,9 @@ export const MAX_INBOUND_STREAMS = 256
 /** Waiting requests of one peer, beyond which no more of it is read until some are served. */
 export const MAX_WAITING_REQUESTS = 2048
 export const MAX_WAITING_BYTES = 2 * 1024 * 1024
+
+/** The same for all requests of one peer that are not over: they are kept until then. */
+export const MAX_HELD_BYTES = 16 * 1024 * 1024
 
 /** Sent links that are remembered for one peer and key; older ones may be sent twice. Go remembers all. */
 export const MAX_REMEMBERED_LINKS = 16_384

@@ -7,9 +7,10 @@ import type {
 import type { SelectorNode } from '../../shared/types/selector.ts'
 import type { LinkSystem } from '../../shared/types/store.ts'
 import { blocksOf } from './blocks.ts'
-import { MAX_REQUESTS } from './constants.ts'
+import { MAX_PEER_BYTES, MAX_REQUESTS, MAX_TOTAL_BYTES } from './constants.ts'
 import { keyOf } from './keys.ts'
 import { Network } from './network.ts'
+import type { ParsedRequest } from './parse.ts'
 import type { Peer } from './peer.ts'
 import { OutgoingRequest } from './request.ts'
 import { Response } from './response.ts'
@@ -40,6 +41,7 @@ export interface ExchangeInit extends GraphsyncInit {
 
 export class Exchange implements GraphExchange {
   readonly limits: Readonly<{ inbound: number, outbound: number }>
+  readonly memory: Readonly<{ perPeer: number, total: number }>
   private readonly linkSystem: LinkSystem | undefined
   private readonly network: Network
   private readonly validators = new Set<RequestValidator>()
@@ -49,11 +51,17 @@ export class Exchange implements GraphExchange {
   constructor ({ libp2p, linkSystem }: GraphsyncComponents, init: ExchangeInit = {}) {
     this.linkSystem = linkSystem
     this.limits = {
-      inbound: checked('maxInboundRequests', init.maxInboundRequests), outbound: checked('maxOutboundRequests', init.maxOutboundRequests)
+      inbound: checked('maxInboundRequests', init.maxInboundRequests, MAX_REQUESTS),
+      outbound: checked('maxOutboundRequests', init.maxOutboundRequests, MAX_REQUESTS)
+    }
+    this.memory = {
+      perPeer: checked('maxPeerBytes', init.maxPeerBytes, MAX_PEER_BYTES), total: checked('maxTotalBytes', init.maxTotalBytes, MAX_TOTAL_BYTES)
     }
     this.inbound = new Slots(this.limits.inbound)
     this.outbound = new Slots(this.limits.outbound)
-    this.network = new Network({ libp2p, slots: this.inbound, writeTimeout: init.writeTimeout, onRequests: this.onRequests })
+    this.network = new Network({
+      libp2p, slots: this.inbound, limits: this.memory, writeTimeout: init.writeTimeout, onRequests: this.onRequests
+    })
   }
 
   async start (): Promise<void> {
@@ -117,15 +125,15 @@ export class Exchange implements GraphExchange {
     }
   }
 
-  private readonly onRequests = (peer: Peer, requests: GraphsyncRequest[], bytes: number): void => {
-    for (const request of requests) {
+  private readonly onRequests = (peer: Peer, requests: ParsedRequest[]): void => {
+    for (const { request, bytes } of requests) {
       const response = peer.responses.get(keyOf(request.id))
       if (request.type === 'cancel') {
         response?.end({ error: new TransferFailedError('the request was cancelled by the peer') })
       } else if (request.type === 'update') {
         response?.update(request)
       } else if (response == null) {
-        this.respond(peer, request, bytes / requests.length)
+        this.respond(peer, request, bytes)
       }
     }
   }
@@ -133,12 +141,12 @@ export class Exchange implements GraphExchange {
   private respond (peer: Peer, request: GraphsyncRequest, bytes: number): void {
     const { inbound: slots, validators, linkSystem } = this
     const response = new Response(peer, request, { slots, validators, linkSystem, bytes })
-    peer.responses.set(keyOf(request.id), response)
     peer.enqueue(response)
   }
 }
 
-function checked (field: string, value: number = MAX_REQUESTS): number {
+function checked (field: string, value: number | undefined, byDefault: number): number {
+  value ??= byDefault
   if (!Number.isSafeInteger(value) || value < 1) { throw new InvalidOptionError(field, 'must be an integer above 0') }
   return value
 }

@@ -16,10 +16,12 @@ export { createGraphsync, type GraphsyncComponents } from './exchange.ts'
 export { decodeGraphsyncMessage, encodeGraphsyncMessage } from './message.ts'
 export { DEDUP_BY_KEY, DO_NOT_SEND_CIDS, DO_NOT_SEND_FIRST_BLOCKS, GRAPHSYNC_PROTOCOL, GraphsyncStatus } from './constants.ts'
 export {
-  ContentNotFoundError, InvalidMessageError, InvalidOptionError, InvalidSelectorError, StalledError, TransferFailedError,
-  TransferRejectedError, UnknownCodecError, UnknownHasherError
+  BlockTooLargeError, ContentNotFoundError, DagsyncError, InvalidMessageError, InvalidOptionError, InvalidSelectorError, StalledError,
+  TransferFailedError, TransferRejectedError, UnknownCodecError, UnknownHasherError
 } from '../../shared/errors.ts'
 export type {
   GraphExchange, GraphsyncBlock, GraphsyncInit, GraphsyncMessage, GraphsyncRequest, GraphsyncResponse, LinkAction, RequestDecision,
   RequestOptions, RequestType, RequestValidator, ResponseEnd
 } from '../../shared/types/graphsync.ts'
+export type { SelectorNode } from '../../shared/types/selector.ts'
+export type { LinkSystem } from '../../shared/types/store.ts'

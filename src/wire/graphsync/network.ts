@@ -6,7 +6,7 @@ import { GRAPHSYNC_PROTOCOL, GraphsyncStatus, MAX_FRAME, MAX_INBOUND_STREAMS } f
 import { keyOfBlock } from './hash.ts'
 import type { Key } from './keys.ts'
 import { parseMessage } from './parse.ts'
-import type { ParsedBlock, ParsedMessage } from './parse.ts'
+import type { ParsedBlock, ParsedMessage, ParsedRequest } from './parse.ts'
 import { Peer } from './peer.ts'
 import type { Total } from './peer.ts'
 import type { OutgoingRequest } from './request.ts'
@@ -21,20 +21,25 @@ export interface NetworkInit {
   /** Of requests that are served at once. */
   slots: Slots
 
-  /** Requests, cancels and updates of a peer; `bytes` is the size of their message. */
-  onRequests: (peer: Peer, requests: ParsedMessage['requests'], bytes: number) => void
+  /** Of responses that wait, in bytes: for one peer, and for all of them. */
+  limits: { perPeer: number, total: number }
+
+  /** Requests, cancels and updates of a peer. */
+  onRequests: (peer: Peer, requests: ParsedRequest[]) => void
 }
 
 /** The peers that there is something with, and the streams that they open to us. */
 export class Network {
   private readonly init: NetworkInit
   private readonly peers = new Map<string, Peer>()
-  private readonly total: Total = { bytes: 0, peers: new Set() }
+  private readonly total: Total
   private readonly streams = new Set<Stream>()
   private started = false
 
   constructor (init: NetworkInit) {
     this.init = init
+    const { perPeer: peerLimit, total: limit } = init.limits
+    this.total = { bytes: 0, peers: new Set(), limit, peerLimit }
   }
 
   get isStarted (): boolean {
@@ -128,7 +133,7 @@ export class Network {
   /** A promise only when a hasher gives one. Throws InvalidMessageError. */
   private receive (peer: Peer, frame: Uint8Array): void | Promise<void> {
     const message = parseMessage(frame)
-    if (message.requests.length > 0) { this.init.onRequests(peer, message.requests, frame.length) }
+    if (message.requests.length > 0) { this.init.onRequests(peer, message.requests) }
     for (const { id, status } of message.responses) {
       if (status >= GraphsyncStatus.completedFull) { peer.unsettled.delete(id) }
     }

@@ -15,6 +15,13 @@ export interface ParsedBlock {
   data: Uint8Array
 }
 
+export interface ParsedRequest {
+  request: GraphsyncRequest
+
+  /** How long it is in the message. */
+  bytes: number
+}
+
 export interface ParsedResponse {
   requestId: Uint8Array
 
@@ -29,7 +36,7 @@ export interface ParsedResponse {
 }
 
 export interface ParsedMessage {
-  requests: GraphsyncRequest[]
+  requests: ParsedRequest[]
   responses: ParsedResponse[]
   blocks: ParsedBlock[]
 }
@@ -61,7 +68,7 @@ function readPart (reader: CborReader, name: string, message: ParsedMessage): bo
       list(reader, 'blk', () => { message.blocks.push(readBlock(reader)) })
       return true
     case 'req':
-      message.requests = lastOfEach(reader, 'req', readRequest, request => keyOf(request.id))
+      message.requests = lastOfEach(reader, 'req', readRequest, ({ request }) => keyOf(request.id))
       return true
     case 'rsp':
       message.responses = lastOfEach(reader, 'rsp', readResponse, response => response.id)
@@ -120,7 +127,8 @@ function readBlock (reader: CborReader): ParsedBlock {
   return { prefix, parsed, data }
 }
 
-function readRequest (reader: CborReader): GraphsyncRequest {
+function readRequest (reader: CborReader): ParsedRequest {
+  const from = reader.at
   const request: Partial<GraphsyncRequest> = {}
   fields(reader, 'a request', key => {
     switch (key) {
@@ -134,7 +142,7 @@ function readRequest (reader: CborReader): GraphsyncRequest {
     }
     return true
   }, ['id', 'type'])
-  return request as GraphsyncRequest
+  return { request: request as GraphsyncRequest, bytes: reader.at - from }
 }
 
 function readResponse (reader: CborReader): ParsedResponse {

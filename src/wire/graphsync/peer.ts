@@ -1,6 +1,6 @@
 import type { PeerId } from '@libp2p/interface'
 import type { ByteBudget } from '../streams.ts'
-import { MAX_PEER_BYTES, MAX_PEER_INBOUND, MAX_TOTAL_BYTES, MAX_WAITING_BYTES, MAX_WAITING_REQUESTS, MIN_PEER_BYTES } from './constants.ts'
+import { MAX_HELD_BYTES, MAX_PEER_INBOUND, MAX_SHARE_BYTES, MAX_WAITING_BYTES, MAX_WAITING_REQUESTS } from './constants.ts'
 import { Dedup } from './dedup.ts'
 import { FrameBuilder } from './frame.ts'
 import { Outbox } from './outbox.ts'
@@ -13,10 +13,12 @@ import type { Slots } from './slots.ts'
 const FIRST_FRAME = 16 * 1024
 const BIGGEST_FRAME = 128 * 1024
 
-/** Bytes that wait for all peers together. */
+/** Bytes of responses that wait for all peers together, and how many may. */
 export interface Total {
   bytes: number
   readonly peers: Set<Peer>
+  readonly limit: number
+  readonly peerLimit: number
 }
 
 export interface PeerInit extends Pick<OutboxInit, 'libp2p' | 'writeTimeout'> {
@@ -55,6 +57,9 @@ export class Peer {
   /** Requests of the peer that were not begun yet. */
   private readonly waiting: Response[] = []
   private waitingBytes = 0
+
+  /** Of those and of the ones that are being served, also when they were cancelled: a store or a validator may still be at work. */
+  private heldBytes = 0
   private beginning = false
 
   private readonly init: PeerInit
@@ -107,6 +112,8 @@ export class Peer {
 
   /** Serves the response when there is room and a slot for it, after those before it. */
   enqueue (response: Response): void {
+    this.responses.set(response.id, response)
+    this.heldBytes += response.bytes
     this.waiting.push(response)
     this.waitingBytes += response.bytes
     if (!this.beginning) { void this.begin() }
@@ -122,9 +129,16 @@ export class Peer {
       const response = this.waiting.shift() as Response
       this.waitingBytes -= response.bytes
       this.changed()
-      if (response.isOver) { slots.release() } else { void response.serve() }
+      if (response.isOver) { slots.release() }
+      void this.serve(response)
     }
     this.beginning = false
+  }
+
+  private async serve (response: Response): Promise<void> {
+    if (!response.isOver) { await response.serve() }
+    this.heldBytes -= response.bytes
+    this.changed()
   }
 
   // ---- what goes out
@@ -152,11 +166,15 @@ export class Peer {
 
   /** Whether walks for this peer may go on. */
   get hasRoom (): boolean {
-    const { bytes } = this.outbox
-    return bytes < MIN_PEER_BYTES || (bytes < MAX_PEER_BYTES && this.init.total.bytes < MAX_TOTAL_BYTES)
+    const { total } = this.init
+    const bytes = this.outbox.bytes + this.builder.bytes
+    if (bytes >= total.peerLimit) { return false }
+    return total.bytes < total.limit / 2 || bytes < Math.min(MAX_SHARE_BYTES, total.limit / 2 / total.peers.size)
   }
 
   async room (): Promise<void> {
+    this.flush() // or nothing might go out that makes room
+    if (this.hasRoom) { return }
     const { promise, resolve } = Promise.withResolvers<void>()
     this.roomWaiters.push(resolve)
     await promise
@@ -171,12 +189,12 @@ export class Peer {
 
   private onBytes (bytes: number): void {
     const { total } = this.init
-    const wasFull = total.bytes >= MAX_TOTAL_BYTES
+    const wasFull = total.bytes >= total.limit / 2
     total.bytes += bytes
     if (bytes >= 0) { return }
-    if (wasFull && total.bytes < MAX_TOTAL_BYTES) {
+    if (wasFull && total.bytes < total.limit / 2) {
       for (const peer of total.peers) { peer.wake() }
-    } else if (this.roomWaiters.length > 0 && this.outbox.bytes < MAX_PEER_BYTES / 2) {
+    } else if (this.roomWaiters.length > 0 && this.outbox.bytes < total.peerLimit / 2) {
       this.wake()
     }
   }
@@ -185,10 +203,11 @@ export class Peer {
 
   /**
    * Whether to read no more from the peer: a request has enough, and no other waits for anything. (Whoever reads one request may be
-   * waiting for another one of the same peer, so a full one must not stop a hungry one.) Or more requests of it wait than is good.
+   * waiting for another one of the same peer, so a full one must not stop a hungry one.) Or its requests are more than is good.
    */
   get blocked (): boolean {
     if (this.waiting.length > MAX_WAITING_REQUESTS || this.waitingBytes > MAX_WAITING_BYTES) { return true }
+    if (this.heldBytes > MAX_HELD_BYTES) { return true }
     let full = false
     for (const request of this.requests.values()) {
       if (request.hungry) { return false }

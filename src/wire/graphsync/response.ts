@@ -18,7 +18,7 @@ export interface ResponseInit {
   validators: Set<RequestValidator>
   linkSystem?: LinkSystem
 
-  /** Share of the message that the request came in. */
+  /** Of the request. */
   bytes: number
 }
 
@@ -31,9 +31,9 @@ interface Limits {
 
 /** One request of a peer, from its arrival to its last status. */
 export class Response {
+  readonly id: string
   readonly request: GraphsyncRequest
   private readonly peer: Peer
-  private readonly id: string
   private readonly init: ResponseInit
   private decision: RequestDecision | undefined
   private stopped: AbortController | undefined

@@ -83,6 +83,29 @@ describe('data transfer: validators', () => {
     })
   })
 
+  it('send results that reach who pulls, with their type; those of a refusal too, and those on a stream of their own', async () => {
+    const store = createLinkSystem()
+    const chain = await chainOf(store, 2)
+    await using pair = await transferPair({
+      remote: store, validate: () => ({ accept: true, result: { b: 1 }, resultType: 'Receipt' })
+    })
+    const results: any[] = []
+    equal((await outcome(pullOf(pair, chain[0], VOUCHER, { onResult: (result: any) => { results.push(result) } }))).error, undefined)
+    deepEqual(results.splice(0), [{ type: 'Receipt', value: { b: 1 } }])
+    const mine = new Error('a bad receipt')
+    const refused = await outcome(pullOf(pair, chain[0], VOUCHER, { linkSystem: createLinkSystem(), onResult: () => { throw mine } }))
+    equal(refused.error, mine)
+    await withRaw('initiator', async (raw, manager) => {
+      const pulling = outcome(manager.pull(raw.node.peerId, VOUCHER, chain[0], everything, { onResult: r => { results.push(r) } }))
+      const { id, transfer: { transferId } } = await raw.pullRequest()
+      await raw.say(responseOf({ type: TransferType.voucherResult, transferId, voucherType: 'Price', voucherResult: 3 }))
+      const no = responseOf({ accepted: false, transferId, voucherType: 'Reason', voucherResult: 'not today' })
+      await raw.answer(id, 32, { transfer: no })
+      equal((await pulling).error?.name, 'TransferRejectedError')
+      deepEqual(results, [{ type: 'Price', value: 3 }, { type: 'Reason', value: 'not today' }])
+    })
+  })
+
   it('are asked in order, the first answer counts; a promise may be one; one may be removed', async () => {
     const asked: string[] = []
     await using pair = await transferPair({ validate: async () => { asked.push('first'); await Promise.resolve(); return undefined } })

@@ -232,6 +232,22 @@ describe('graphsync exchange', () => {
     equal(most, 2)
   })
 
+  it('lets no more wait for a peer than it is told, and serves all the same when that is next to nothing', async () => {
+    for (const responder of [{ maxPeerBytes: 64 * 1024 }, { maxPeerBytes: 1 }, { maxTotalBytes: 1 }]) {
+      await using pair = await exchangePair({ responder })
+      const chain = await chainOf(pair.remote, 200, 10_000)
+      const { total } = (pair.responder as any).network
+      let most = 0
+      for await (const { local } of pair.requestor.request(pair.b.peerId, chain[0], everything)) {
+        ok(!local)
+        most = Math.max(most, total.bytes)
+      }
+      const { maxPeerBytes = 1 } = responder
+      ok(most > 0 && most < maxPeerBytes + 128 * 1024 + 10_000, `${most} bytes waited`) // and one frame
+      equal((await fetchAll(pair, chain[0])).cids.length, 200)
+    }
+  })
+
   it('ends a wait for a free slot by its signal', async () => {
     await using pair = await exchangePair({ requestor: { maxOutboundRequests: 1 } })
     const chain = await chainOf(pair.remote, 3)
