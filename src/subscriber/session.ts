@@ -8,6 +8,7 @@ import { stripPeerId } from '../shared/multiaddrs.ts'
 import type {
   AddressBook, Announce, BlockHook, EntriesHook, PubSub, SelectorNode, SubscriberComponents, SyncFinished, SyncOptions
 } from '../shared/types.ts'
+import { AheadBudget } from '../syncers/httpsync/ahead.ts'
 import { stopNode } from '../traversal/stop-at.ts'
 import { each } from './each.ts'
 import type { Handler } from './handler.ts'
@@ -72,7 +73,8 @@ export class Session {
     this.#kept = kept
     this.#log = logger?.forComponent('dagsync:subscriber')
     this.#metrics = createMetrics(components.metrics ?? libp2p?.metrics)
-    this.#router = new Router({ ...components, logger }, config, kept.addressBook)
+    const prefetch = config.prefetch === false ? config.prefetch : new AheadBudget(config.prefetch)
+    this.#router = new Router({ ...components, logger }, { ...config, prefetch }, kept.addressBook)
     this.#handlers = new Handlers(config.idleHandlerTTL, {
       slots: new Slots(config.maxAsyncSyncs),
       signal: this.#controller.signal,
