@@ -32,6 +32,8 @@ export { gossipsubInit } from './announce/topic.ts'
 export * from './shared/errors.ts'
 export type * from './shared/types.ts'
 export { createLinkSystem } from './store/link-system.ts'
+export { makeGeneralBlockHook } from './subscriber/general-hook.ts'
+export type { PreviousAdCid } from './subscriber/general-hook.ts'
 export { Publisher, Subscriber }
 
 /** new Subscriber + start. Throws InvalidOptionError. */

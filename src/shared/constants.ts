@@ -22,6 +22,12 @@ export const MAX_BLOCK_SIZE = 4 * 1024 * 1024
 /** Go v0.7.8 has 1 (MaxAsyncConcurrency); indexers set it to 32 to 64. */
 export const MAX_ASYNC_SYNCS = 64
 
+/** Ours: what one subscriber's syncs fetch ahead; half of the connections to one host (64), and a few blocks of the largest size. */
+export const PREFETCH = Object.freeze({ requests: 32, bytes: 16 * 1024 * 1024 })
+
+/** Ours: chains of entries at once in one call; Go has none. */
+export const ENTRIES_CONCURRENCY = 16
+
 /** Ours: every sync ends. */
 export const STALL_TIMEOUT = MINUTE
 

@@ -29,6 +29,9 @@ export class Handler {
   /** Where the last sync went, for the next one to the same addresses. */
   route?: Route
 
+  /** Where the syncs that go on go. */
+  readonly routes = new Map<object, Route>()
+
   readonly #host: HandlerHost
   readonly #turn = new Slots(1)
   #pending?: Announce

@@ -1,10 +1,10 @@
 import { CID } from 'multiformats/cid'
 import { Receiver } from '../announce/index.ts'
 import {
-  ADDR_TTL, HTTP_RETRY, HTTP_TIMEOUT, IDLE_HANDLER_TTL, MAX_ASYNC_SYNCS, MAX_BLOCK_SIZE, STALL_TIMEOUT
+  ADDR_TTL, HTTP_RETRY, HTTP_TIMEOUT, IDLE_HANDLER_TTL, MAX_ASYNC_SYNCS, MAX_BLOCK_SIZE, PREFETCH, STALL_TIMEOUT
 } from '../shared/constants.ts'
 import { InvalidOptionError, InvalidSelectorError } from '../shared/errors.ts'
-import type { SubscriberInit, SyncOptions } from '../shared/types.ts'
+import type { SubscriberInit, SyncEntriesOptions, SyncOptions } from '../shared/types.ts'
 import { checkNodeInit } from '../syncers/dtsync/node.ts'
 import { exploreRecursiveWithStop, parseSelector, recursionLimitNone } from '../traversal/index.ts'
 
@@ -13,6 +13,10 @@ const DEFAULTS = {
   idleHandlerTTL: IDLE_HANDLER_TTL,
   segmentDepthLimit: false as number | false,
   syncRecursionLimit: recursionLimitNone,
+  adsDepthLimit: false as number | false,
+  firstSyncDepth: false as number | false,
+  entriesDepthLimit: false as number | false,
+  prefetch: PREFETCH as NonNullable<SubscriberInit['prefetch']>,
   httpTimeout: HTTP_TIMEOUT,
   httpRetry: HTTP_RETRY as NonNullable<SubscriberInit['httpRetry']>,
   maxBlockSize: MAX_BLOCK_SIZE,
@@ -37,7 +41,9 @@ export function subscriberConfig (init: SubscriberInit): SubscriberConfig {
   for (const field of ['blockHook', 'lastKnownSync', 'fetch'] as const) {
     if (config[field] != null && typeof config[field] !== 'function') { throw new InvalidOptionError(field, 'must be a function') }
   }
-  checkSegmentDepthLimit(config.segmentDepthLimit)
+  for (const field of ['segmentDepthLimit', 'adsDepthLimit', 'firstSyncDepth', 'entriesDepthLimit'] as const) { checkLimit(field, config[field]) }
+  checkStrict(config)
+  checkPrefetch(config.prefetch)
   checkReceiver(config.receiver)
   checkRetry(config.httpRetry)
   checkNodeInit(config)
@@ -47,13 +53,32 @@ export function subscriberConfig (init: SubscriberInit): SubscriberConfig {
 
 /** Throws InvalidOptionError, InvalidSelectorError and, where the signal has fired, its reason. */
 export function checkSyncOptions (options: SyncOptions): SyncOptions {
+  const { cid, stopAt, selector } = options
+  checkPullOptions(options)
+  if (selector != null) {
+    parseSelector(selector)
+    for (const field of ['stopAt', 'resync', 'depthLimit'] as const) {
+      if (options[field] != null) { throw new InvalidOptionError(field, 'cannot be given beside a selector, which is used as it is') }
+    }
+  }
+  if (options.resync === true && options.forceUpdateLatest === true) {
+    throw new InvalidOptionError('forceUpdateLatest', 'cannot be given beside resync, which leaves latest where it is')
+  }
+  return cid == null && stopAt == null
+    ? options
+    : { ...options, cid: cid == null ? undefined : toCid('cid', cid), stopAt: stopAt == null ? undefined : toCid('stopAt', stopAt) }
+}
+
+/** Throws InvalidOptionError and, where the signal has fired, its reason. */
+export function checkPullOptions (options: Omit<SyncEntriesOptions, 'blockHook'> & { blockHook?: unknown }): void {
   options.signal?.throwIfAborted()
-  if (options.segmentDepthLimit !== undefined) { checkSegmentDepthLimit(options.segmentDepthLimit) }
+  for (const field of ['segmentDepthLimit', 'depthLimit'] as const) {
+    if (options[field] !== undefined) { checkLimit(field, options[field]) }
+  }
+  if (options.concurrency !== undefined) { positive('concurrency', options.concurrency) }
   if (options.blockHook != null && typeof options.blockHook !== 'function') {
     throw new InvalidOptionError('blockHook', 'must be a function')
   }
-  if (options.selector != null) { parseSelector(options.selector) }
-  return options.cid == null ? options : { ...options, cid: toCid('cid', options.cid) }
 }
 
 /** Takes a CID of another copy of multiformats too. Throws InvalidOptionError. */
@@ -63,8 +88,29 @@ export function toCid (field: string, value: unknown): CID {
   return cid
 }
 
-function checkSegmentDepthLimit (limit: unknown): void {
-  if (limit !== false) { positive('segmentDepthLimit', limit) }
+/** Each once, in their order. Throws InvalidOptionError. */
+export function toCids (field: string, value: unknown): CID[] {
+  const cids = Array.isArray(value) ? value : [value]
+  return [...new Map(cids.map(cid => toCid(field, cid)).map(cid => [cid.toString(), cid])).values()]
+}
+
+function checkLimit (field: string, limit: unknown): void {
+  if (limit !== false) { positive(field, limit) }
+}
+
+function checkStrict ({ strictAdsSelector, defaultSelectorSequence }: SubscriberConfig): void {
+  if (strictAdsSelector != null && typeof strictAdsSelector !== 'boolean') {
+    throw new InvalidOptionError('strictAdsSelector', 'must be true or false')
+  }
+  if (strictAdsSelector === true && defaultSelectorSequence != null) {
+    throw new InvalidOptionError('strictAdsSelector', 'cannot be given beside defaultSelectorSequence')
+  }
+}
+
+function checkPrefetch (prefetch: SubscriberConfig['prefetch']): void {
+  if (prefetch === false) { return }
+  if (prefetch == null || typeof prefetch !== 'object') { throw new InvalidOptionError('prefetch', 'must be an object or false') }
+  for (const field of ['requests', 'bytes'] as const) { positive(`prefetch.${field}`, prefetch[field]) }
 }
 
 /** As a Receiver does, which is made at each start. */

@@ -2,7 +2,9 @@ import type { PeerId } from '@libp2p/interface'
 import type { CID } from 'multiformats/cid'
 import { CustomProgressEvent } from 'progress-events'
 import { BlockHookError, SegmentSyncError } from '../shared/errors.ts'
-import type { BlockHook, SegmentSyncActions, SelectorNode, SyncOptions, SyncedBlock, Syncer } from '../shared/types.ts'
+import type {
+  BlockHook, SegmentSyncActions, SelectorNode, SyncOptions, SyncedBlock, Syncer, SyncerSyncOptions
+} from '../shared/types.ts'
 import type { Metrics } from './metrics.ts'
 import type { Run } from './run.ts'
 import { segments } from './segments.ts'
@@ -17,8 +19,8 @@ export interface PullInit {
   onProgress?: SyncOptions['onProgress']
   metrics?: Metrics
 
-  /** The root is an advertisement: the publisher's head, or an announced one. */
-  advertisement: boolean
+  /** What the root is, where that is known. */
+  schemaType?: SyncerSyncOptions['schemaType']
 }
 
 /** What a pull has done. */
@@ -32,7 +34,7 @@ export interface Pulled {
 
 /** Syncs root's part of the DAG through one syncer, segment by segment. */
 export async function pull (publisher: PeerId, syncer: Syncer, run: Run, init: PullInit): Promise<Pulled> {
-  const { hook, onProgress, metrics } = init
+  const { hook, onProgress, metrics, schemaType } = init
   const actions = new Actions()
   let count = 0
   let metStop = false
@@ -63,7 +65,6 @@ export async function pull (publisher: PeerId, syncer: Syncer, run: Run, init: P
 
   // without a hook nobody could name the next segment's CID
   const parts = segments(init.cid, init.selector, hook == null ? false : init.segmentDepthLimit, init.stop)
-  const schemaType = init.advertisement ? 'Advertisement' : undefined
   const onStopLink = (): void => { metStop = true }
   for (let part = parts.next(); part.done !== true; part = parts.next(actions.takeNext())) {
     const { cid, selector, depth } = part.value

@@ -9,8 +9,9 @@ export class Run {
   readonly #controller = new AbortController()
   readonly #stallTimeout: number
   #lastProgress = 0
-  #paused = false
+  #paused = 0
   #timer?: ReturnType<typeof setTimeout>
+  readonly #atEnd: Array<() => void> = []
 
   constructor (stallTimeout: number) {
     this.#stallTimeout = stallTimeout
@@ -30,11 +31,11 @@ export class Run {
 
   /** The block hook is the user's own time: it does not count as a stall. */
   async pausedWhile (work: Promise<void>): Promise<void> {
-    this.#paused = true
+    this.#paused++
     try {
       await work
     } finally {
-      this.#paused = false
+      this.#paused--
       this.progress()
     }
   }
@@ -45,6 +46,11 @@ export class Run {
     this.#arm(this.#stallTimeout)
   }
 
+  /** Does this when the run is over, also where work is left behind. */
+  atEnd (work: () => void): void {
+    this.#atEnd.push(work)
+  }
+
   unwatch (): void {
     clearTimeout(this.#timer)
   }
@@ -52,7 +58,7 @@ export class Run {
   #arm (ms: number): void {
     clearTimeout(this.#timer)
     this.#timer = setTimeout(() => {
-      const idle = this.#paused ? 0 : performance.now() - this.#lastProgress
+      const idle = this.#paused > 0 ? 0 : performance.now() - this.#lastProgress
       if (idle >= this.#stallTimeout) {
         this.abort(new StalledError(this.#stallTimeout))
       } else {
@@ -70,6 +76,7 @@ export class Run {
       return await this.orLeave(async () => work(this))
     } finally {
       this.unwatch()
+      for (const end of this.#atEnd.splice(0)) { end() }
       options.signal?.removeEventListener('abort', abort)
     }
   }

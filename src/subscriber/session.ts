@@ -5,8 +5,12 @@ import { Receiver } from '../announce/index.ts'
 import type { Broadcast } from '../events/broadcast.ts'
 import { ContentNotFoundError, SubscriberStoppedError, TransferRejectedError } from '../shared/errors.ts'
 import { stripPeerId } from '../shared/multiaddrs.ts'
-import type { AddressBook, Announce, PubSub, SubscriberComponents, SyncFinished, SyncOptions } from '../shared/types.ts'
-import { exploreRecursiveWithStop, stopNode } from '../traversal/stop-at.ts'
+import type {
+  AddressBook, Announce, BlockHook, EntriesHook, PubSub, SelectorNode, SubscriberComponents, SyncFinished, SyncOptions
+} from '../shared/types.ts'
+import { AheadBudget } from '../syncers/httpsync/ahead.ts'
+import { stopNode } from '../traversal/stop-at.ts'
+import { each } from './each.ts'
 import type { Handler } from './handler.ts'
 import { Handlers } from './handlers.ts'
 import type { LatestSync } from './latest-sync.ts'
@@ -15,7 +19,11 @@ import type { SubscriberConfig } from './options.ts'
 import { pull, type PullInit, type Pulled } from './pull.ts'
 import { Router, type Destination, type Route } from './route.ts'
 import { Run } from './run.ts'
+import { adsSelector } from './selectors.ts'
 import { Slots } from './slots.ts'
+
+/** In milliseconds: libp2p's peer store forgets an address after an hour. */
+const REFRESH_AT_LEAST = 30 * 60_000
 
 /** What outlives a stop() and a start(). */
 export interface Kept {
@@ -23,6 +31,25 @@ export interface Kept {
   events: Broadcast<SyncFinished>
   addressBook: AddressBook
 }
+
+/** What syncEntries() and its kind pull. */
+export interface EntriesInit extends AbortOptions, Pick<SyncOptions, 'onProgress'> {
+  cids: CID[]
+  selector: SelectorNode
+  concurrency: number
+  hook?: EntriesHook
+  segmentDepthLimit: number | false
+}
+
+/** A sync on its way to one publisher. */
+interface Place {
+  to: Destination
+  route: Route
+  run: Run
+}
+
+/** What #pull() does; without a selector of its own, the default one of the subscriber. */
+type PullOrder = Omit<PullInit, 'selector' | 'metrics'> & Pick<SyncOptions, 'selector' | 'depthLimit'> & { ads?: boolean }
 
 /** A Subscriber between start() and stop(): everything that has to be ended. */
 export class Session {
@@ -46,7 +73,8 @@ export class Session {
     this.#kept = kept
     this.#log = logger?.forComponent('dagsync:subscriber')
     this.#metrics = createMetrics(components.metrics ?? libp2p?.metrics)
-    this.#router = new Router({ ...components, logger }, config, kept.addressBook)
+    const prefetch = config.prefetch === false ? config.prefetch : new AheadBudget(config.prefetch)
+    this.#router = new Router({ ...components, logger }, { ...config, prefetch }, kept.addressBook)
     this.#handlers = new Handlers(config.idleHandlerTTL, {
       slots: new Slots(config.maxAsyncSyncs),
       signal: this.#controller.signal,
@@ -74,15 +102,33 @@ export class Session {
     await this.#router.stop()
   }
 
-  async sync ({ id, multiaddrs }: PeerInfo, options: SyncOptions): Promise<CID | undefined> {
+  /** With `ads` the chain is one of advertisements: syncAdChain(). */
+  async sync ({ id, multiaddrs }: PeerInfo, options: SyncOptions, ads = false): Promise<CID | undefined> {
     const handler = this.#handlers.get(id)
     const to = { peerId: id, addrs: multiaddrs }
-    const movesLatest = options.forceUpdateLatest === true || (options.cid == null && options.selector == null)
+    const { cid, selector, resync, forceUpdateLatest } = options
+    const movesLatest = forceUpdateLatest === true || (cid == null && selector == null && resync !== true)
     return this.#run(options, async run => {
       // work that is left behind must not keep the turn
-      const work = async (): Promise<CID | undefined> => run.orLeave(async () => this.#syncTo(handler, to, options, run, movesLatest))
+      const work = async (): Promise<CID | undefined> => run.orLeave(async () => {
+        return this.#syncTo(handler, to, options, run, { movesLatest, ads })
+      })
       return movesLatest ? handler.inTurn(run.signal, work) : handler.beside(work)
     })
+  }
+
+  /** Chains of entries, beside the syncs of their publisher: in walk order each, several at once. */
+  async syncEntries ({ id, multiaddrs }: PeerInfo, { cids, concurrency, hook, ...init }: EntriesInit): Promise<void> {
+    const handler = this.#handlers.get(id)
+    const to = { peerId: id, addrs: multiaddrs }
+    return this.#run(init, async run => handler.beside(async () => {
+      run.watch()
+      const place = await this.#place(handler, to, run)
+      await each(cids, concurrency, run, async cid => {
+        const ofChain: BlockHook | undefined = hook && ((peerId, block, actions) => hook(peerId, block, actions, cid))
+        await this.#pull(place, { ...init, cid, hook: ofChain, schemaType: 'EntryChunk' })
+      })
+    }))
   }
 
   async announce (cid: CID, publisher: PeerInfo, options?: AbortOptions): Promise<void> {
@@ -110,27 +156,33 @@ export class Session {
     }
   }
 
-  async #syncTo (handler: Handler, to: Destination, options: SyncOptions, run: Run, movesLatest: boolean): Promise<CID | undefined> {
+  async #syncTo (
+    handler: Handler, to: Destination, options: SyncOptions, run: Run, { movesLatest, ads }: { movesLatest: boolean, ads: boolean }
+  ): Promise<CID | undefined> {
     run.watch()
-    const stop = options.selector == null ? await this.#latest(to.peerId, run) : stopNode(options.selector)
-    if (options.cid != null && stop?.equals(options.cid) === true && !movesLatest) { return options.cid }
+    const { selector, stopAt, depthLimit, onProgress } = options
+    const known = stopAt ?? (options.resync === true ? undefined : await this.#latest(to.peerId, run))
+    const stop = selector == null ? known : stopNode(selector)
+    // what is below a stop of the caller's may not be here, so that latest does not move to it
+    if (stop != null && options.cid != null && stop.equals(options.cid) && (!movesLatest || stop === stopAt)) { return options.cid }
 
-    const route = await this.#route(handler, to, run)
-    const cid = options.cid ?? await route.syncer.head({ signal: run.signal })
+    const place = await this.#place(handler, to, run)
+    const cid = options.cid ?? await place.route.syncer.head({ signal: run.signal })
     run.progress()
     if (cid == null) { return undefined }
-    if (options.cid == null) { options.onProgress?.(new CustomProgressEvent('dagsync:head', cid)) }
-
-    const { count } = await this.#pull(route, run, to, {
+    if (options.cid == null) { onProgress?.(new CustomProgressEvent('dagsync:head', cid)) }
+    const { count } = await this.#pull(place, {
       cid,
       stop,
-      selector: options.selector,
+      selector,
+      depthLimit,
+      ads,
       hook: options.blockHook ?? this.#config.blockHook,
       segmentDepthLimit: options.segmentDepthLimit ?? this.#config.segmentDepthLimit,
-      onProgress: options.onProgress,
-      advertisement: options.cid == null
+      onProgress,
+      schemaType: ads || options.cid == null ? 'Advertisement' : undefined
     })
-    if (movesLatest) { await this.#finish(to.peerId, cid, count, run) }
+    if (movesLatest && stopAt?.equals(cid) !== true) { await this.#finish(to.peerId, cid, count, run) }
     return cid
   }
 
@@ -142,17 +194,7 @@ export class Session {
       await this.#run({}, async run => {
         run.watch()
         const stop = await this.#latest(peerId, run)
-        const route = await this.#route(handler, to, run)
-        const { blockHook: hook, segmentDepthLimit } = this.#config
-        const init = { stop, hook, segmentDepthLimit, advertisement: true }
-        const cid = await this.#announcedCid(announce, route, run, stop)
-        const { count, metStop } = await this.#pull(route, run, to, { ...init, cid })
-        if (stop == null || metStop) { return this.#finish(peerId, cid, count, run) }
-
-        // not a successor of latest: a new chain, or an old announcement that is played again
-        const head = await route.syncer.head({ signal: run.signal }) ?? cid
-        const more = head.equals(cid) ? 0 : (await this.#pull(route, run, to, { ...init, cid: head })).count
-        await this.#finish(peerId, head, count + more, run)
+        await this.#syncAnnouncedAt(await this.#place(handler, to, run), announce, stop)
       })
     } catch (cause) {
       const error = cause instanceof Error ? cause : new Error(String(cause), { cause })
@@ -161,6 +203,20 @@ export class Session {
       // as in Go: who is not allowed to sync from a publisher hears of nothing
       if (!(error instanceof TransferRejectedError)) { this.#kept.events.emit({ cid: announce.cid, peerId, count: 0, error }) }
     }
+  }
+
+  async #syncAnnouncedAt (place: Place, announce: Announce, stop?: CID): Promise<void> {
+    const { to: { peerId }, route, run } = place
+    const { blockHook: hook, segmentDepthLimit } = this.#config
+    const init = { stop, hook, segmentDepthLimit, schemaType: 'Advertisement' as const }
+    const cid = await this.#announcedCid(announce, route, run, stop)
+    const { count, metStop } = await this.#pull(place, { ...init, cid })
+    if (stop == null || metStop) { return this.#finish(peerId, cid, count, run) }
+
+    // not a successor of latest: a new chain, or an old announcement that is played again
+    const head = await route.syncer.head({ signal: run.signal }) ?? cid
+    const more = head.equals(cid) ? 0 : (await this.#pull(place, { ...init, cid: head })).count
+    await this.#finish(peerId, head, count + more, run)
   }
 
   /**
@@ -178,13 +234,12 @@ export class Session {
     return head
   }
 
-  async #pull (route: Route, run: Run, to: Destination, init: Omit<PullInit, 'selector'> & Pick<SyncOptions, 'selector'>): Promise<Pulled> {
-    const { syncRecursionLimit, defaultSelectorSequence } = this.#config
+  async #pull ({ to, route, run }: Place, { ads, depthLimit, ...init }: PullOrder): Promise<Pulled> {
     if (init.stop?.equals(init.cid) === true) {
       if (route.syncer.workingAddr != null) { this.#router.remember(to, route) } // its head was asked there
       return { count: 0, metStop: true }
     }
-    const selector = init.selector ?? exploreRecursiveWithStop(syncRecursionLimit, defaultSelectorSequence, init.stop)
+    const selector = init.selector ?? adsSelector(this.#config, { ads, depthLimit, stop: init.stop })
     const pulled = await pull(to.peerId, route.syncer, run, { ...init, selector, metrics: this.#metrics })
     this.#router.remember(to, route)
     return pulled
@@ -194,9 +249,31 @@ export class Session {
     return this.#kept.latest.get(peerId, { signal: run.signal })
   }
 
-  async #route (handler: Handler, to: Destination, run: Run): Promise<Route> {
-    handler.route = await this.#router.route(to, handler.route, { signal: run.signal })
-    return handler.route
+  /**
+   * Where the run goes. Without an address, the way of a sync that goes on may be taken: its block hook knows no more than who the
+   * publisher is. The addresses do not expire as long as the run goes on. Go v0.7.8: ipnisync.WithPeerstore.
+   */
+  async #place (handler: Handler, to: Destination, run: Run): Promise<Place> {
+    const [shared] = to.addrs.length === 0 && this.#kept.addressBook.get(to.peerId).length === 0 ? handler.routes.values() : []
+    const route = shared ?? await this.#router.route(to, handler.route, { signal: run.signal })
+    run.signal.throwIfAborted() // what is left behind has no end to clear up at
+    const timer = setInterval(() => { this.#refresh(to.peerId, route) }, Math.min(this.#config.addrTTL / 2, REFRESH_AT_LEAST))
+    handler.route = route
+    handler.routes.set(run, route)
+    run.atEnd(() => {
+      clearInterval(timer)
+      handler.routes.delete(run)
+    })
+    return { to, route, run }
+  }
+
+  #refresh (peerId: PeerId, { addrs, transport }: Route): void {
+    const { addressBook } = this.#kept
+    const { libp2p } = this.#components
+    addressBook.add(peerId, addressBook.get(peerId).filter(known => addrs.some(addr => addr.equals(known))), this.#config.addrTTL)
+    if (libp2p != null && transport !== 'http' && addrs.length > 0) {
+      libp2p.peerStore.merge(peerId, { multiaddrs: addrs }).catch(error => { this.#log?.('addresses of %p not refreshed - %e', peerId, error) })
+    }
   }
 
   /** latest first: what the event sets off must find it moved. */

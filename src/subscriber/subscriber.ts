@@ -3,13 +3,18 @@ import type { AbortOptions, PeerId, PeerInfo, Startable } from '@libp2p/interfac
 import type { CID } from 'multiformats/cid'
 import { Broadcast } from '../events/broadcast.ts'
 import { createAddressBook } from '../shared/address-book.ts'
+import { ENTRIES_CONCURRENCY } from '../shared/constants.ts'
 import { InvalidOptionError, NoReceiverError, SubscriberStoppedError } from '../shared/errors.ts'
 import type {
-  AddressBook, SubscriberComponents, SubscriberInit, SyncFinished, SyncFinishedOptions, SyncOptions, SyncTarget
+  AddressBook, SelectorNode, SubscriberComponents, SubscriberInit, SyncAdChainOptions, SyncEntriesOptions, SyncEntryOptions, SyncFinished,
+  SyncFinishedOptions, SyncOptions, SyncTarget
 } from '../shared/types.ts'
 import { Turns } from '../shared/turns.ts'
 import { LatestSync } from './latest-sync.ts'
-import { checkSyncOptions, positive, subscriberConfig, toCid, type SubscriberConfig } from './options.ts'
+import {
+  checkPullOptions, checkSyncOptions, positive, subscriberConfig, toCid, toCids, type SubscriberConfig
+} from './options.ts'
+import { entriesSelector, HAMT_ENTRIES, ONE_ENTRY } from './selectors.ts'
 import { Session } from './session.ts'
 import { parseTarget } from './target.ts'
 
@@ -86,6 +91,45 @@ export class Subscriber implements Startable, AsyncDisposable {
   }
 
   /**
+   * sync() for a chain of advertisements: follows PreviousID only, unless `strictAdsSelector` is false. Moves latest and emits
+   * SyncFinished unless a `cid` or `resync` is given.
+   *
+   * Throws as sync() does. Go: SyncAdChain (go-libipni v0.7.8, dagsync/subscriber.go).
+   */
+  async syncAdChain (target: SyncTarget, options: SyncAdChainOptions = {}): Promise<CID | undefined> {
+    const publisher = parseTarget(target)
+    const { selector: _, ...checked } = checkSyncOptions({ ...options, selector: undefined })
+    return this.#running().sync(publisher, checked, true)
+  }
+
+  /**
+   * Syncs chains of entries, each from its first block along Next: several at once, and beside the other syncs of the publisher, so
+   * that a block hook may await it. Latest stays where it is, and there is no SyncFinished. A CID that comes twice is synced once.
+   *
+   * The first failure ends all of it. Throws as sync() does. Go: SyncEntries (go-libipni v0.7.8, dagsync/subscriber.go), one chain.
+   */
+  async syncEntries (target: SyncTarget, entries: CID | CID[], options: SyncEntriesOptions = {}): Promise<void> {
+    const { depthLimit = this.#config.entriesDepthLimit, segmentDepthLimit = this.#config.segmentDepthLimit } = options
+    return this.#syncEntries(target, entries, options, () => entriesSelector(depthLimit), segmentDepthLimit)
+  }
+
+  /**
+   * Syncs one block of entries, and nothing that it links to; as syncEntries() else.
+   * Go: SyncOneEntry (go-libipni v0.7.8, dagsync/subscriber.go).
+   */
+  async syncOneEntry (target: SyncTarget, entry: CID, options: SyncEntryOptions = {}): Promise<void> {
+    return this.#syncEntries(target, toCid('entry', entry), options, () => ONE_ENTRY, false)
+  }
+
+  /**
+   * Syncs all that a block of entries leads to: a HAMT. As syncEntries() else.
+   * Go: SyncHAMTEntries (go-libipni v0.7.8, dagsync/subscriber.go).
+   */
+  async syncHamtEntries (target: SyncTarget, root: CID, options: SyncEntryOptions = {}): Promise<void> {
+    return this.#syncEntries(target, toCid('root', root), options, () => HAMT_ENTRIES, false)
+  }
+
+  /**
    * Every SyncFinished from now on, to this reader. Registered at the call. Ends on stop(), on abort and on leaving the loop.
    * Unbounded unless `maxPending` is given.
    */
@@ -127,6 +171,18 @@ export class Subscriber implements Startable, AsyncDisposable {
 
   async [Symbol.asyncDispose] (): Promise<void> {
     return this.stop()
+  }
+
+  async #syncEntries (
+    target: SyncTarget, entries: CID | CID[], options: SyncEntriesOptions, selector: () => SelectorNode, segmentDepthLimit: number | false
+  ): Promise<void> {
+    const publisher = parseTarget(target)
+    const cids = toCids('entries', entries)
+    checkPullOptions(options)
+    const { blockHook: hook = this.#config.blockHook, concurrency = ENTRIES_CONCURRENCY, signal, onProgress } = options
+    const session = this.#running()
+    if (cids.length === 0) { return }
+    return session.syncEntries(publisher, { cids, selector: selector(), concurrency, hook, segmentDepthLimit, signal, onProgress })
   }
 
   #running (): Session {

@@ -9,6 +9,10 @@ import { Link } from './link.ts'
 import { Scanners, type CodecLookup } from './links.ts'
 import { compile } from './selector.ts'
 
+/** How far peek() looks: blocks above, and links of each. It is called for each block of a walk. */
+const PEEK_BLOCKS = 8
+const PEEK_LINKS = 256
+
 /** A link that a walk has come to. */
 export interface PendingLink {
   /** The binary CID. */
@@ -37,6 +41,9 @@ interface Frame {
   /** For each link; or one for the block, which a link takes with it as often less as it is deep in the block. */
   clauses: Clause[] | Recursion
   next: number
+
+  /** Those before it were given by peek(), or are behind. */
+  peeked: number
 
   /** Links from the root of the walk to these. */
   depth: number
@@ -69,7 +76,7 @@ export class Traversal {
     this.canFail = canFail
     this.explorer = new Explorer(canFail)
     this.scanners = new Scanners(options.codecs, options.getCodec)
-    this.stack = [{ links: [Link.fromCID(root)], clauses: [clause], next: 0, depth: 0 }]
+    this.stack = [{ links: [Link.fromCID(root)], clauses: [clause], next: 0, peeked: 0, depth: 0 }]
   }
 
   /**
@@ -99,6 +106,28 @@ export class Traversal {
     return (this.link = link)
   }
 
+  /**
+   * The nearest link that next() is going to give, for who loads ahead; each once, with its depth. undefined: none is known within
+   * the nearest links of the nearest blocks, or `admits` refuses its depth. Not given is the last link of a block that is next
+   * anyway: a chain is not looked into.
+   */
+  peek (admits: (depth: number) => boolean): { link: PendingLink, depth: number } | undefined {
+    const { stack } = this
+    for (let i = stack.length - 1, end = Math.max(0, stack.length - PEEK_BLOCKS); i >= end; i--) {
+      const frame = stack[i]
+      const { links, next, depth } = frame
+      const at = Math.max(frame.peeked, next)
+      const isNext = next === links.length - 1 && i === stack.length - 1
+      if (at < links.length && at < next + PEEK_LINKS && !isNext && admits(depth)) {
+        if (this.scanners.get(links[at].codec) == null) { return undefined } // the walk ends there
+        frame.peeked = at + 1
+        return { link: links[at], depth }
+      }
+      if (frame.failure != null) { return undefined }
+    }
+    return undefined
+  }
+
   /** Whether the walk has come to the stop link of a recursion at the top. A compiled selector is of one walk at a time for this. */
   get metStop (): boolean {
     return this.top.met
@@ -123,8 +152,8 @@ export class Traversal {
     }
     const depth = this.depth + 1
     const frame: Frame = flat
-      ? { links: wanted(clause, scanner.links), clauses: clause, next: 0, depth }
-      : { ...this.explorer.wanted(scanner.root, clause, bytes.length), next: 0, depth }
+      ? { links: wanted(clause, scanner.links), clauses: clause, next: 0, peeked: 0, depth }
+      : { ...this.explorer.wanted(scanner.root, clause, bytes.length), next: 0, peeked: 0, depth }
     if (frame.links.length > 0 || frame.failure != null) { this.stack.push(frame) }
   }
 }

@@ -100,12 +100,22 @@ describe('syncing over HTTP', () => {
     const previous = await linkSystem.store({ IsRm: true })
     const ad = await linkSystem.store({ Entries: entries, Other: await linkSystem.store('x'), PreviousID: previous })
     await using publisher = await publish(linkSystem, ad)
-    await using syncer = syncerFor(publisher)
-    await walked(syncer, ad, { schemaType: 'Advertisement' })
-    deepEqual(publisher.headers.map(headers => headers['ipni-cid-schema-type']), ['Advertisement', 'EntryChunk', 'EntryChunk', undefined, 'Advertisement'])
+    const hints = (): Array<string | string[] | undefined> => publisher.headers.splice(0).map(headers => headers['ipni-cid-schema-type'])
+    for (const prefetch of [false, undefined] as const) {
+      await using syncer = syncerFor(publisher, { prefetch })
+      await walked(syncer, ad, { schemaType: 'Advertisement' })
+      const [root, ...others] = hints()
+      equal(root, 'Advertisement')
+      deepEqual(prefetch === false ? others : others.sort(), prefetch === false
+        ? ['EntryChunk', 'EntryChunk', undefined, 'Advertisement']
+        : ['Advertisement', 'EntryChunk', 'EntryChunk', undefined])
+    }
     await using second = syncerFor(publisher)
     await walked(second, leaf)
-    equal(publisher.headers.at(-1)?.['ipni-cid-schema-type'], undefined)
+    deepEqual(hints(), [undefined])
+    await using third = syncerFor(publisher)
+    await walked(third, ad, { schemaType: 'EntryChunk' }) // a HAMT has no such fields
+    deepEqual(hints().sort(), ['Advertisement', 'EntryChunk', 'EntryChunk', 'EntryChunk', 'EntryChunk'])
   })
 
   it('follows links into other codecs and reads identity CIDs out of themselves', async () => {

@@ -77,6 +77,44 @@ export interface SubscriberInit {
    */
   defaultSelectorSequence?: SelectorNode
 
+  /**
+   * Whether a sync of advertisements follows their PreviousID only. Absent: syncAdChain() does, as in Go v0.7.8; sync() and syncs
+   * that announcements start follow `defaultSelectorSequence`, as in Go v0.3.2. true: all of them; false: none. Go v0.7.8:
+   * StrictAdsSelector.
+   */
+  strictAdsSelector?: boolean
+
+  /**
+   * How many advertisements of a chain one sync takes; false: all. A depth of the default selector, as `syncRecursionLimit` is: the
+   * smaller one holds. Go v0.7.8: AdsDepthLimit.
+   *
+   * @default false
+   */
+  adsDepthLimit?: number | false
+
+  /**
+   * The same, in place of both, for a sync that has nowhere to stop: the first one of a publisher. Go v0.7.8: FirstSyncDepth.
+   *
+   * @default false
+   */
+  firstSyncDepth?: number | false
+
+  /**
+   * How many blocks of one chain of entries syncEntries() takes; false: all. Go v0.7.8: EntriesDepthLimit.
+   *
+   * @default false
+   */
+  entriesDepthLimit?: number | false
+
+  /**
+   * What syncs over HTTP may fetch ahead where a block has several links, all of them together: requests at once, and bytes that are
+   * held until their walk comes to them (beyond which each request may bring one block more). One sync takes at most half of what
+   * the others leave. false: nothing is fetched ahead.
+   *
+   * @default { requests: 32, bytes: 16_777_216 }
+   */
+  prefetch?: Prefetch | false
+
   /** Asked for a publisher that nothing is known of; a value in the datastore wins. */
   lastKnownSync?: LastKnownSync
 
@@ -139,6 +177,14 @@ export interface HttpRetry {
   maxDelay: number
 }
 
+/** How much is fetched ahead of the walks that need it. */
+export interface Prefetch {
+  requests: number
+
+  /** Of blocks that wait. */
+  bytes: number
+}
+
 /** The newest CID that is known to be synced from a publisher, from the caller's own records. */
 export type LastKnownSync = (publisher: PeerId, options?: AbortOptions) => CID | undefined | Promise<CID | undefined>
 
@@ -171,6 +217,19 @@ export interface SyncOptions extends AbortOptions, ProgressOptions<SyncProgressE
   /** In place of the subscriber's. */
   segmentDepthLimit?: number | false
 
+  /** Where to stop, in place of latest. Not beside a selector. Go v0.7.8: WithStopAdCid. */
+  stopAt?: CID
+
+  /**
+   * Does not stop at latest, and leaves it where it is: no SyncFinished. Not beside a selector. Go v0.7.8: WithAdsResync.
+   *
+   * @default false
+   */
+  resync?: boolean
+
+  /** In place of the subscriber's limits; false: none. Not beside a selector. Go v0.7.8: ScopedDepthLimit. */
+  depthLimit?: number | false
+
   /**
    * Moves latest and emits SyncFinished though a CID or a selector was given.
    *
@@ -178,6 +237,40 @@ export interface SyncOptions extends AbortOptions, ProgressOptions<SyncProgressE
    */
   forceUpdateLatest?: boolean
 }
+
+/** How one Subscriber.syncAdChain() goes. */
+export interface SyncAdChainOptions extends Omit<SyncOptions, 'selector'> {}
+
+/** How one Subscriber.syncOneEntry() or syncHamtEntries() goes. */
+export interface SyncEntryOptions extends AbortOptions, ProgressOptions<SyncProgressEvents> {
+  /** In place of the subscriber's. */
+  blockHook?: EntriesHook
+}
+
+/** How one Subscriber.syncEntries() goes. */
+export interface SyncEntriesOptions extends SyncEntryOptions {
+  /** In place of the subscriber's; the segments of each chain are its own. */
+  segmentDepthLimit?: number | false
+
+  /** How many blocks of each chain, in place of the subscriber's entriesDepthLimit; false: all. */
+  depthLimit?: number | false
+
+  /**
+   * How many chains are synced at once. Each is one round trip for each block; 16 are far below the connections to one host (64),
+   * and what a publisher that makes entries when it is asked for them can bear.
+   *
+   * @default 16
+   */
+  concurrency?: number
+}
+
+/**
+ * A BlockHook that is told which entries a block belongs to: the CID that the call was given. Within one chain the calls are in walk
+ * order, one after the other; calls of different chains may overlap.
+ */
+export type EntriesHook = (
+  publisher: PeerId, cid: CID, actions: SegmentSyncActions, entries: CID
+) => void | Promise<void>
 
 /** A sync that moved latest, or an announce-started one that failed. Go: SyncFinished. */
 export interface SyncFinished {

@@ -1,0 +1,167 @@
+import type { CID } from 'multiformats/cid'
+import type { Prefetch } from '../../shared/types.ts'
+import type { PendingLink, Traversal } from '../../traversal/traversal.ts'
+
+/** What a block counts beside its bytes, so that small ones count too. */
+const OVERHEAD = 1024
+
+/** What a block is taken to be before one has come, in bytes. */
+const FIRST_GUESS = 64 * 1024
+
+/** A longer CID is not fetched ahead, in bytes. */
+const LONGEST_CID = 256
+
+/** What several walks may have ahead together. None can take all of it: one that stands still leaves the others half. */
+export class AheadBudget implements Prefetch {
+  readonly requests: number
+  readonly bytes: number
+
+  /** Requests under way. */
+  inFlight = 0
+
+  /** Bytes of the blocks that wait for their walk, and of those that are asked for as far as one can tell. */
+  held = 0
+
+  constructor ({ requests, bytes }: Prefetch) {
+    this.requests = requests
+    this.bytes = bytes
+  }
+}
+
+/** The two things that are done ahead. */
+export interface AheadSource {
+  has(cid: CID): boolean | Promise<boolean>
+
+  /** A block, verified and not stored. */
+  fetch(link: PendingLink, signal: AbortSignal): Promise<Uint8Array>
+}
+
+/** A block on its way, or one that waits. */
+interface Early {
+  depth: number
+
+  /** What it counts; 0 when it is no longer held. */
+  size: number
+
+  /** undefined: the store has it. */
+  bytes: Promise<Uint8Array | undefined>
+}
+
+/**
+ * Fetches ahead of one walk what it is going to come to, the nearest first: the links of the blocks above. Nothing is stored here,
+ * and what fails is told when the walk is there. Each level of the walk takes at most half of what the others leave, so that there
+ * is room for a level below, whose blocks are nearer.
+ */
+export class Ahead {
+  private readonly traversal: Traversal
+  private readonly budget: AheadBudget
+  private readonly source: AheadSource
+  private readonly signal: AbortSignal | undefined
+  private readonly controller = new AbortController()
+  private readonly early = new Map<string, Early>()
+  private readonly heldAt = new Map<number, number>()
+  private inFlight = 0
+  private largest = FIRST_GUESS
+  private current: Uint8Array | undefined
+
+  constructor (traversal: Traversal, budget: AheadBudget, source: AheadSource, signal?: AbortSignal) {
+    this.traversal = traversal
+    this.budget = budget
+    this.source = source
+    this.signal = signal
+  }
+
+  /** The walk has come to this link: what was fetched for it, if anything was. It is not fetched here as long as this is the last. */
+  arrive (link: PendingLink): Promise<Uint8Array | undefined> | undefined {
+    this.current = link.bytes
+    const key = this.early.size === 0 ? undefined : keyOf(link.bytes)
+    const early = key == null ? undefined : this.early.get(key)
+    if (key == null || early == null) { return undefined }
+    this.early.delete(key)
+    this.count(early, 0)
+    return early.bytes
+  }
+
+  /** As much as the budget allows. To call when a block was followed; between, the requests that end call it. */
+  readonly fill = (): void => {
+    const { budget, traversal } = this
+    try {
+      while (this.inFlight < budget.requests - budget.inFlight) {
+        const found = traversal.peek(this.admits)
+        if (found == null) { return }
+        this.start(found.link, found.depth)
+      }
+    } catch { /* the walk meets it, too */ }
+  }
+
+  /** Cancels what is under way. */
+  stop (): void {
+    this.signal?.removeEventListener('abort', this.abort)
+    this.controller.abort()
+    for (const early of this.early.values()) { this.count(early, 0) }
+    this.early.clear()
+  }
+
+  private readonly abort = (): void => { this.controller.abort(this.signal?.reason) }
+
+  private readonly admits = (depth: number): boolean => {
+    const { bytes, held } = this.budget
+    return (this.heldAt.get(depth) ?? 0) + 2 * (this.largest + OVERHEAD) <= bytes - held
+  }
+
+  private start (link: PendingLink, depth: number): void {
+    if (link.bytes.length > LONGEST_CID || equal(link.bytes, this.current)) { return }
+    const key = keyOf(link.bytes)
+    if (this.early.has(key)) { return }
+    const has = this.source.has(link.cid)
+    if (has === true) { return }
+    if (this.early.size === 0) { this.signal?.addEventListener('abort', this.abort) } // the same one is added once
+    const early: Early = { depth, size: 0, bytes: this.get(link, has) }
+    this.early.set(key, early)
+    this.count(early, this.largest + OVERHEAD)
+    this.inFlight++
+    this.budget.inFlight++
+    early.bytes.then(bytes => {
+      if (bytes == null) { this.forget(key, early) } else { this.came(early, bytes.length) }
+    }, () => { this.came(early, 0) })
+  }
+
+  private async get (link: PendingLink, has: boolean | Promise<boolean>): Promise<Uint8Array | undefined> {
+    try {
+      if (await has) { return undefined }
+    } catch {
+      return undefined // the walk asks again
+    }
+    return this.source.fetch(link, this.controller.signal)
+  }
+
+  private came (early: Early, size: number): void {
+    this.inFlight--
+    this.budget.inFlight--
+    if (early.size > 0) { this.count(early, size + OVERHEAD) }
+    this.largest = Math.max(this.largest, size)
+    if (!this.controller.signal.aborted) { this.fill() }
+  }
+
+  private forget (key: string, early: Early): void {
+    if (this.early.get(key) === early) { this.early.delete(key) }
+    this.count(early, 0)
+    this.came(early, 0)
+  }
+
+  private count (early: Early, size: number): void {
+    const more = size - early.size
+    const held = (this.heldAt.get(early.depth) ?? 0) + more
+    early.size = size
+    this.budget.held += more
+    if (held === 0) { this.heldAt.delete(early.depth) } else { this.heldAt.set(early.depth, held) }
+  }
+}
+
+function keyOf (bytes: Uint8Array): string {
+  return String.fromCharCode(...bytes.subarray(0, LONGEST_CID + 1))
+}
+
+function equal (a: Uint8Array, b?: Uint8Array): boolean {
+  return b != null && a.length === b.length && a.every((byte, i) => byte === b[i])
+}
