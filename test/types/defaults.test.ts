@@ -45,6 +45,7 @@ describe('@default tags', () => {
     equal(config.defaultSelectorSequence, undefined) // exploreRecursiveWithStop() without a sequence
     equal(config.syncRecursionLimit, recursionLimitNone)
     equal(tags.get('SyncOptions.forceUpdateLatest'), 'false')
+    equal(tags.get('SyncOptions.resync'), 'false')
   })
 
   for (const [path, key, value] of [
@@ -64,7 +65,9 @@ describe('@default tags', () => {
     ['syncers/httpsync/sync.ts', 'HttpSyncerInit.httpTimeout', constants.HTTP_TIMEOUT],
     ['syncers/httpsync/sync.ts', 'HttpSyncerInit.httpRetry', constants.HTTP_RETRY],
     ['syncers/httpsync/sync.ts', 'HttpSyncerInit.maxBlockSize', constants.MAX_BLOCK_SIZE],
-    ['syncers/httpsync/sync.ts', 'HttpSyncerInit.filterIPs', false]
+    ['syncers/httpsync/sync.ts', 'HttpSyncerInit.filterIPs', false],
+    ['syncers/httpsync/sync.ts', 'HttpSyncerInit.prefetch', constants.PREFETCH],
+    ['shared/types/subscriber.ts', 'SyncEntriesOptions.concurrency', constants.ENTRIES_CONCURRENCY]
   ] as const) {
     it(`of ${key} is that of the code`, () => { deepEqual(literal(defaultTags(path).get(key) ?? ''), value) })
   }
@@ -77,6 +80,7 @@ describe('@default tags', () => {
     equal(config.maxBlockSize, constants.MAX_BLOCK_SIZE)
     equal(config.maxAsyncSyncs, constants.MAX_ASYNC_SYNCS)
     equal(config.stallTimeout, constants.STALL_TIMEOUT)
+    equal(config.prefetch, constants.PREFETCH)
   })
 
   it('name the version that package.json has', () => {
