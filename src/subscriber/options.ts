@@ -99,7 +99,7 @@ function checkLimit (field: string, limit: unknown): void {
 }
 
 function checkStrict ({ strictAdsSelector, defaultSelectorSequence }: SubscriberConfig): void {
-  if (strictAdsSelector != null && typeof strictAdsSelector !== 'boolean') {
+  if (strictAdsSelector !== undefined && typeof strictAdsSelector !== 'boolean') {
     throw new InvalidOptionError('strictAdsSelector', 'must be true or false')
   }
   if (strictAdsSelector === true && defaultSelectorSequence != null) {

@@ -98,7 +98,8 @@ export class Subscriber implements Startable, AsyncDisposable {
    */
   async syncAdChain (target: SyncTarget, options: SyncAdChainOptions = {}): Promise<CID | undefined> {
     const publisher = parseTarget(target)
-    const { selector: _, ...checked } = checkSyncOptions({ ...options, selector: undefined })
+    if ('selector' in options && options.selector != null) { throw new InvalidOptionError('selector', 'is an option of sync()') }
+    const checked = checkSyncOptions(options)
     return this.#running().sync(publisher, checked, true)
   }
 

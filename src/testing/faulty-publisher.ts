@@ -142,7 +142,10 @@ export class FaultyPublisher implements AsyncDisposable {
       request.socket.resetAndDestroy()
       return
     }
-    const right = await this.#publisher.handleRequest(new Request(`http://localhost${request.url}`, { method: request.method }))
+    const known = request.headers['if-none-match']
+    const right = await this.#publisher.handleRequest(new Request(`http://localhost${request.url}`, {
+      method: request.method, headers: known == null ? {} : { 'if-none-match': known }
+    }))
     const body = new Uint8Array(await right.arrayBuffer())
     const headers = Object.fromEntries(right.headers)
     if (fault === 'wrong-bytes') { body[body.length - 1] ^= 1 }

@@ -157,6 +157,62 @@ describe("a publisher's addresses", () => {
     deepEqual(subscriber.httpPeerStore.get(publisher.id), [])
   })
 
+  it('they are known by name as long as a sync goes on, however long that is', async () => {
+    await using net = new TestNet()
+    const { cids, at } = await publisherOf(2)
+    await using publisher = await at()
+    const slow = gate()
+    const { subscriber } = await net.subscriber({ ...QUICK, addrTTL: 40, blockHook: slow.hook })
+    await publisher.setRoot(cids[1])
+    const before = subscriber.sync(publisher.info)
+    ;(await slow.arrival()).open()
+    await before // the address is in the book
+    await publisher.setRoot(cids[0])
+    const sync = subscriber.sync(publisher.info)
+    const first = await slow.arrival()
+    await new Promise(resolve => setTimeout(resolve, 120))
+    deepEqual(texts(subscriber.httpPeerStore.get(publisher.id)), texts(publisher.info.multiaddrs))
+    first.open()
+    await sync
+  })
+
+  it('at the first contact, the block hook may sync from the publisher by its id alone', async () => {
+    await using net = new TestNet()
+    const { cids, at } = await publisherOf(2)
+    await using publisher = await at()
+    const { subscriber } = await net.subscriber({
+      ...QUICK,
+      async blockHook (peerId, cid) { if (cid.equals(cids[0])) { await subscriber.sync(peerId, { cid: cids[1], blockHook: () => {} }) } }
+    })
+    await subscriber.sync(publisher.info)
+    await subscriber.sync(publisher.id)
+  })
+
+  it('a sync that fails leaves none of them behind', async () => {
+    await using net = new TestNet()
+    const { at } = await publisherOf(2)
+    await using publisher = await at()
+    const { subscriber } = await net.subscriber(QUICK)
+    publisher.resetAfter(2)
+    await rejects(subscriber.sync(publisher.info), { name: 'TransferFailedError' })
+    await rejects(subscriber.sync(publisher.id), { name: 'TransportUnavailableError' })
+  })
+
+  it('the head is asked for with what is known of it: nothing comes when it is the same', async () => {
+    await using net = new TestNet()
+    const { cids, at } = await publisherOf(2)
+    await using publisher = await at()
+    const { subscriber } = await net.subscriber(QUICK)
+    const events = subscriber.onSyncFinished()
+    await publisher.setRoot(cids[1])
+    for (let i = 0; i < 3; i++) { await subscriber.sync(publisher.info) }
+    await publisher.setRoot(cids[0])
+    await subscriber.sync(publisher.id)
+    const asked = publisher.requests.filter(({ resource }) => resource === 'head').map(({ headers }) => headers['if-none-match'])
+    deepEqual(asked, [undefined, `"${cids[1]}"`, `"${cids[1]}"`, `"${cids[1]}"`])
+    deepEqual([(await next(events)).count, (await next(events)).count, (await next(events)).count, (await next(events)).count], [1, 0, 0, 1])
+  })
+
   it('what is passed in stays as it is', async () => {
     await using net = new TestNet()
     const { cids, at } = await publisherOf(1)

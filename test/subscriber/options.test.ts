@@ -21,6 +21,11 @@ describe('options of a subscriber', () => {
     segmentDepthLimit: [...number, true],
     syncRecursionLimit: [{}, 1, 'none', { depth: 'one' }, { depth: 1.5 }, { none: {}, depth: 1 }, null],
     defaultSelectorSequence: [{}, 1, 'all', [], { '.': {} }, matcher(), exploreAll(matcher())],
+    strictAdsSelector: [1, 'yes', null, {}],
+    adsDepthLimit: [...number, true],
+    firstSyncDepth: [...number, true],
+    entriesDepthLimit: [...number, true],
+    prefetch: [true, 1, 'often', null],
     lastKnownSync: fn,
     fetch: fn,
     httpTimeout: timer,
@@ -47,6 +52,8 @@ describe('options of a subscriber', () => {
     'httpRetry.retries': [{}, { retries: -1, minDelay: 1, maxDelay: 1 }, { retries: 0.5, minDelay: 1, maxDelay: 1 }],
     'httpRetry.minDelay': [{ retries: 1, minDelay: -1, maxDelay: 1 }, { retries: 1, maxDelay: 1 }],
     'httpRetry.maxDelay': [{ retries: 1, minDelay: 1 }, { retries: 1, minDelay: 1, maxDelay: 2 ** 31 }],
+    'prefetch.requests': [{}, { requests: 0, bytes: 1 }, { requests: 1.5, bytes: 1 }],
+    'prefetch.bytes': [{ requests: 1 }, { requests: 1, bytes: -1 }, { requests: 1, bytes: Infinity }],
     'receiver.allowPeer': [{ allowPeer: 1 }],
     'receiver.filterIPs': [{ filterIPs: 'yes' }],
     'receiver.resend': [{ resend: 1 }],
@@ -64,6 +71,12 @@ describe('options of a subscriber', () => {
       })
     }
   }
+
+  it('strictAdsSelector is refused beside a sequence of the caller', () => {
+    const init = { strictAdsSelector: true, defaultSelectorSequence: exploreAll(exploreRecursiveEdge()) }
+    throws(() => new Subscriber({ linkSystem }, init), { name: 'InvalidOptionError', field: 'strictAdsSelector' })
+    ok(new Subscriber({ linkSystem }, { ...init, strictAdsSelector: false }))
+  })
 
   it('a link system is needed', () => {
     throws(() => new Subscriber({} as any), { name: 'InvalidOptionError', field: 'linkSystem' })
@@ -90,6 +103,11 @@ describe('options of a subscriber', () => {
       segmentDepthLimit: 1,
       syncRecursionLimit: { depth: 5 },
       defaultSelectorSequence: exploreAll(exploreRecursiveEdge()),
+      strictAdsSelector: false,
+      adsDepthLimit: 1,
+      firstSyncDepth: 2,
+      entriesDepthLimit: false,
+      prefetch: { requests: 1, bytes: 1 },
       lastKnownSync: () => undefined,
       fetch: globalThis.fetch,
       httpTimeout: 2 ** 31 - 1,
@@ -103,12 +121,21 @@ describe('options of a subscriber', () => {
 
 describe('options of one sync', () => {
   for (const [field, value] of [
-    ['cid', 'baguqeera'], ['cid', {}], ['blockHook', 1], ['segmentDepthLimit', 0], ['segmentDepthLimit', -1], ['segmentDepthLimit', true]
+    ['cid', 'baguqeera'], ['cid', {}], ['blockHook', 1], ['segmentDepthLimit', 0], ['segmentDepthLimit', -1], ['segmentDepthLimit', true],
+    ['stopAt', 'baguqeera'], ['depthLimit', 0], ['depthLimit', -1], ['depthLimit', true]
   ] as const) {
     it(`${field}: ${JSON.stringify(value)} is refused`, () => {
       throws(() => checkSyncOptions({ [field]: value } as any), { name: 'InvalidOptionError', field })
     })
   }
+
+  it('what a selector of the caller cannot take is refused beside it', async () => {
+    for (const options of [{ stopAt: await randomCid() }, { resync: true }, { depthLimit: 1 }]) {
+      const [field] = Object.keys(options)
+      throws(() => checkSyncOptions({ ...options, selector: matcher() }), { name: 'InvalidOptionError', field })
+    }
+    throws(() => checkSyncOptions({ resync: true, forceUpdateLatest: true }), { name: 'InvalidOptionError', field: 'forceUpdateLatest' })
+  })
 
   it('a selector that does not compile is refused', () => {
     throws(() => checkSyncOptions({ selector: { nonsense: {} } }), { name: 'InvalidSelectorError' })
@@ -127,6 +154,13 @@ describe('arguments of a subscriber', () => {
     await using subscriber = new Subscriber({ linkSystem }, { receiver: {} })
     await subscriber.start()
     await rejects(subscriber.sync('someone' as any), { name: 'InvalidOptionError', field: 'target' })
+    await rejects(subscriber.syncAdChain('someone' as any), { name: 'InvalidOptionError', field: 'target' })
+    await rejects(subscriber.syncAdChain(peer, { selector: matcher() } as any), { name: 'InvalidOptionError', field: 'selector' })
+    await rejects(subscriber.syncEntries(peer, [cid, 'cid'] as any), { name: 'InvalidOptionError', field: 'entries' })
+    await rejects(subscriber.syncEntries(peer, cid, { depthLimit: 0 }), { name: 'InvalidOptionError', field: 'depthLimit' })
+    await rejects(subscriber.syncEntries(peer, cid, { blockHook: 1 as any }), { name: 'InvalidOptionError', field: 'blockHook' })
+    await rejects(subscriber.syncOneEntry(peer, [cid] as any), { name: 'InvalidOptionError', field: 'entry' })
+    await rejects(subscriber.syncHamtEntries(peer, undefined as any), { name: 'InvalidOptionError', field: 'root' })
     await rejects(subscriber.announce('cid' as any, { id: peer, multiaddrs: [] }), { name: 'InvalidOptionError', field: 'cid' })
     await rejects(subscriber.announce(cid, {} as any), { name: 'InvalidOptionError', field: 'publisher' })
     await rejects(subscriber.setLatestSync(peer, 'cid' as any), { name: 'InvalidOptionError', field: 'cid' })
@@ -147,6 +181,8 @@ describe('arguments of a subscriber', () => {
     await using subscriber = new Subscriber({ linkSystem }, { receiver: {} })
     const refuses = async (): Promise<void> => {
       await rejects(subscriber.sync(peer), { name: 'SubscriberStoppedError' })
+      await rejects(subscriber.syncAdChain(peer), { name: 'SubscriberStoppedError' })
+      await rejects(subscriber.syncEntries(peer, []), { name: 'SubscriberStoppedError' })
       await rejects(subscriber.announce(cid, { id: peer, multiaddrs: [] }), { name: 'SubscriberStoppedError' })
       equal(subscriber.removeHandler(peer), false)
     }

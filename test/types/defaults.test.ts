@@ -57,7 +57,8 @@ const values: Record<string, Record<string, unknown>> = {
   'shared/types/publisher.ts DtsyncPublisherInit': { maxGraphsyncRequests: limits },
   'shared/types/selector.ts WalkOptions': { onMissing: 'throw' },
   'shared/types/subscriber.ts SubscriberInit': { ...subscriber, maxGraphsyncRequests: limits },
-  'shared/types/subscriber.ts SyncOptions': { forceUpdateLatest: false },
+  'shared/types/subscriber.ts SyncOptions': { forceUpdateLatest: false, resync: false },
+  'shared/types/subscriber.ts SyncEntriesOptions': { concurrency: constants.ENTRIES_CONCURRENCY },
   'shared/address-book.ts AddressBookInit': { maxAddrsPerPeer: constants.MAX_ANNOUNCE_ADDRS },
   'shared/multiaddrs/url.ts UrlToMultiaddrOptions': { legacyPath: false },
   'announce/senders/http.ts HttpSenderInit': {
@@ -72,7 +73,8 @@ const values: Record<string, Record<string, unknown>> = {
   'syncers/httpsync/http-client.ts HttpClientInit': { filterIPs: false },
   'syncers/httpsync/http-client.ts HttpRequestInit': { method: inCode('syncers/httpsync/client.node.ts', 'method') },
   'syncers/httpsync/sync.ts HttpSyncerInit': {
-    httpTimeout: constants.HTTP_TIMEOUT, httpRetry: constants.HTTP_RETRY, maxBlockSize: constants.MAX_BLOCK_SIZE, filterIPs: false
+    httpTimeout: constants.HTTP_TIMEOUT, httpRetry: constants.HTTP_RETRY, maxBlockSize: constants.MAX_BLOCK_SIZE, filterIPs: false,
+    prefetch: constants.PREFETCH
   },
   'testing/chain.ts ChainOptions': {
     payload: inCode('testing/chain.ts', 'payload'), index: inCode('testing/chain.ts', 'index'), seed: inCode('testing/chain.ts', 'seed')
@@ -162,6 +164,7 @@ describe('@default tags', () => {
     equal(subscriber.maxBlockSize, constants.MAX_BLOCK_SIZE)
     equal(subscriber.maxAsyncSyncs, constants.MAX_ASYNC_SYNCS)
     equal(subscriber.stallTimeout, constants.STALL_TIMEOUT)
+    equal(subscriber.prefetch, constants.PREFETCH)
     equal(subscriber.syncRecursionLimit, recursionLimitNone)
   })
 

@@ -72,6 +72,11 @@ export class Fetcher {
     return body
   }
 
+  /** The last head was not good: it is to come again, and not as unchanged. */
+  forgetHead (): void {
+    this.lastHead = undefined
+  }
+
   /** The bytes under a CID, not verified. Throws as head() does, and ContentNotFoundError. */
   async block (cid: CID, options: BlockOptions = {}): Promise<Uint8Array> {
     const headers: Record<string, string> = options.schemaType == null ? {} : { [CID_SCHEMA_HEADER]: options.schemaType }

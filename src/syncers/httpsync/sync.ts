@@ -116,13 +116,10 @@ export class HttpSyncer implements Syncer, AsyncDisposable {
     const bytes = await this.askHead(options)
     if (bytes == null) { return undefined }
     if (bytes === this.lastHead?.bytes) { return this.lastHead.cid }
-    const { head, signer } = await openSignedHead(bytes)
+    const cid = await this.openHead(bytes)
     options.signal?.throwIfAborted()
-    if (!signer.equals(this.peerId)) {
-      throw new UnexpectedSignerError(this.peerId, signer)
-    }
-    this.lastHead = { bytes, cid: head }
-    return head
+    this.lastHead = { bytes, cid }
+    return cid
   }
 
   /**
@@ -178,6 +175,17 @@ export class HttpSyncer implements Syncer, AsyncDisposable {
 
   async [Symbol.asyncDispose] (): Promise<void> {
     await this.stop()
+  }
+
+  private async openHead (bytes: Uint8Array): Promise<CID> {
+    try {
+      const { head, signer } = await openSignedHead(bytes)
+      if (!signer.equals(this.peerId)) { throw new UnexpectedSignerError(this.peerId, signer) }
+      return head
+    } catch (error) {
+      this.fetcher.forgetHead()
+      throw error
+    }
   }
 
   private async askHead (options: AbortOptions): Promise<Uint8Array | undefined> {
