@@ -46,6 +46,9 @@ export const DEFAULT_ANNOUNCE_PATH = '/announce'
 /** Go v0.7.8: ipnisync.IPNIPath. */
 export const IPNI_PATH = '/ipni/v1/ad'
 
+/** HTTP over libp2p streams. Go: libp2phttp.ProtocolIDForMultistreamSelect. */
+export const HTTP_STREAM_PROTOCOL = '/http/1.1'
+
 /** Go v0.7.8: ipnisync.CidSchemaHeader. */
 export const CID_SCHEMA_HEADER = 'Ipni-Cid-Schema-Type'
 
