@@ -25,6 +25,9 @@ export const MAX_ASYNC_SYNCS = 64
 /** Ours: every sync ends. */
 export const STALL_TIMEOUT = MINUTE
 
+/** dtsync asks for many blocks at once, and is several times as fast as one request for each. Go has no choice: each version has one. */
+export const TRANSPORTS = Object.freeze(['http', 'dtsync', 'ipnisync'] as const)
+
 /** Announcements over gossip: gossipsub's own limit for a message. */
 export const MAX_ANNOUNCE_SIZE = 1024 * 1024
 
