@@ -3,12 +3,14 @@ import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { isMultiaddr, type Multiaddr } from '@multiformats/multiaddr'
 import { CID } from 'multiformats/cid'
 import { InvalidOptionError } from '../shared/errors.ts'
-import type { DtsyncPublisherInit, HttpPublisherInit, PublisherComponents, PublisherInit, PubSub } from '../shared/types.ts'
+import type {
+  DtsyncPublisherInit, HttpPublisherInit, IpnisyncPublisherInit, PublisherComponents, PublisherInit, PubSub
+} from '../shared/types.ts'
 import { checkNodeInit } from '../syncers/dtsync/node.ts'
 import { checkSigningKey } from '../syncers/httpsync/signed-head.ts'
 
 /** PublisherInit, checked, with what the components say. */
-export interface PublisherConfig extends Omit<PublisherInit, 'http' | 'dtsync'> {
+export interface PublisherConfig extends Omit<PublisherInit, 'http' | 'dtsync' | 'ipnisync'> {
   id: PeerId
 
   /** Absent: off. */
@@ -16,6 +18,9 @@ export interface PublisherConfig extends Omit<PublisherInit, 'http' | 'dtsync'> 
 
   /** Absent: off. */
   dtsync?: DtsyncPublisherInit & { libp2p: Libp2p, topic: string }
+
+  /** Absent: off. `first`: it was asked for, and not only the default. */
+  ipnisync?: IpnisyncPublisherInit & { libp2p: Libp2p, privateKey: PrivateKey, first: boolean }
   pubsub?: PubSub
 }
 
@@ -33,8 +38,9 @@ export function publisherConfig (components: PublisherComponents, init: Publishe
   checkText('topic', init.topic)
   const dtsync = dtsyncConfig(init, libp2p)
   const http = init.http == null || init.http === false ? undefined : httpConfig(init.http, libp2p, privateKey)
-  if (http == null && dtsync == null) {
-    throw new InvalidOptionError('http', 'is needed, or a libp2p node and a topic: without them there is nothing to serve on')
+  const ipnisync = ipnisyncConfig(init, libp2p, privateKey)
+  if (http == null && dtsync == null && ipnisync == null) {
+    throw new InvalidOptionError('http', 'is needed, or a libp2p node: without them there is nothing to serve on')
   }
   const id = libp2p?.peerId ?? peerIdFromPrivateKey(privateKey as PrivateKey)
   return Object.freeze({
@@ -45,6 +51,7 @@ export function publisherConfig (components: PublisherComponents, init: Publishe
     id,
     http,
     dtsync,
+    ipnisync,
     pubsub: components.pubsub ?? pubsubOf(libp2p)
   })
 }
@@ -66,7 +73,7 @@ function checkKey (privateKey: PrivateKey, libp2p?: Libp2p): void {
 }
 
 function whyKey (libp2p?: Libp2p): string {
-  const how = libp2p == null ? '' : ': give createLibp2p() and this the same one'
+  const how = libp2p == null ? '' : ': give createLibp2p() and this the same one, or switch off what signs (ipnisync: false, no http)'
   return `is needed to sign heads${how}`
 }
 
@@ -81,6 +88,17 @@ function dtsyncConfig ({ dtsync, topic }: PublisherInit, libp2p?: Libp2p): Publi
   }
   checkNodeInit(dtsync ?? {}, 'dtsync.')
   return { ...dtsync, libp2p, topic }
+}
+
+function ipnisyncConfig ({ ipnisync }: PublisherInit, libp2p?: Libp2p, privateKey?: PrivateKey): PublisherConfig['ipnisync'] {
+  if (ipnisync === false) { return undefined }
+  if (libp2p == null) {
+    if (ipnisync == null) { return undefined }
+    throw new InvalidOptionError('ipnisync', 'needs a libp2p node')
+  }
+  if (privateKey == null) { throw new InvalidOptionError('privateKey', whyKey(libp2p)) }
+  checkText('ipnisync.headTopic', ipnisync?.headTopic)
+  return { headTopic: ipnisync?.headTopic, libp2p, privateKey, first: ipnisync != null }
 }
 
 function httpConfig (http: HttpPublisherInit, libp2p?: Libp2p, privateKey?: PrivateKey): PublisherConfig['http'] {

@@ -10,6 +10,7 @@ import { Turns } from '../shared/turns.ts'
 import type { AnnounceResult, AnnounceSender, PublisherComponents, PublisherInit } from '../shared/types.ts'
 import { DtsyncServer } from '../syncers/dtsync/serve.ts'
 import type { HttpHandler, HttpServer } from '../syncers/httpsync/http-types.ts'
+import { IpnisyncServer } from '../syncers/httpsync/over-libp2p-serve.ts'
 import { createHttpHandler } from '../syncers/httpsync/serve.ts'
 import { handleWebRequest } from '../syncers/httpsync/web.ts'
 import { chooseAnnounceAddrs, reachable, withHandlerPath } from './addrs.ts'
@@ -45,6 +46,7 @@ export class Publisher implements Startable, AsyncDisposable {
   readonly #root: Root
   readonly #handler?: HttpHandler
   readonly #dtsync?: DtsyncServer
+  readonly #ipnisync?: IpnisyncServer
   readonly #log?: Logger
   #session?: Session
   #starting?: AbortController
@@ -54,7 +56,7 @@ export class Publisher implements Startable, AsyncDisposable {
   constructor (components: PublisherComponents, init: PublisherInit = {}) {
     const { linkSystem, libp2p, datastore } = components ?? {}
     this.#config = publisherConfig(components, init)
-    const { id, http, dtsync, topic, root } = this.#config
+    const { id, http, dtsync, ipnisync, topic, root } = this.#config
     this.id = id
     this.protocol = libp2p == null ? CODE_HTTP : CODE_P2P
     this.#log = (components.logger ?? libp2p?.logger)?.forComponent('dagsync:publisher')
@@ -63,13 +65,17 @@ export class Publisher implements Startable, AsyncDisposable {
       const { allowPeer } = dtsync
       this.#dtsync = new DtsyncServer(dtsync.libp2p, { topic: dtsync.topic, linkSystem, allowPeer }, dtsync)
     }
+    const handlerInit = { root: () => this.root, onServed: servedMetrics(components.metrics ?? libp2p?.metrics) }
     if (http != null) {
-      this.#handler = createHttpHandler({ linkSystem, privateKey: http.privateKey, log: this.#log }, {
-        root: () => this.root,
-        handlerPath: http.handlerPath,
-        headTopic: http.headTopic,
-        onServed: servedMetrics(components.metrics ?? libp2p?.metrics)
+      const { privateKey, handlerPath, headTopic } = http
+      this.#handler = createHttpHandler({ linkSystem, privateKey, log: this.#log }, {
+        ...handlerInit, handlerPath, headTopic, wellKnown: http.listen != null
       })
+    }
+    if (ipnisync != null) {
+      const { privateKey, headTopic } = ipnisync
+      const handler = createHttpHandler({ linkSystem, privateKey, log: this.#log }, { ...handlerInit, headTopic, wellKnown: true })
+      this.#ipnisync = new IpnisyncServer(ipnisync.libp2p, handler, ipnisync)
     }
   }
 
@@ -138,7 +144,7 @@ export class Publisher implements Startable, AsyncDisposable {
       const session = this.#session
       this.#session = undefined
       session?.controller.abort(reason)
-      await Promise.all([session?.server?.stop(), this.#dtsync?.stop(), ...session?.ownSenders.map(async sender => sender.stop?.()) ?? []])
+      await Promise.all([session?.server?.stop(), this.#stopStreams(), ...session?.ownSenders.map(async sender => sender.stop?.()) ?? []])
     })
   }
 
@@ -152,7 +158,8 @@ export class Publisher implements Startable, AsyncDisposable {
   }
 
   #libp2pAddrs (): Multiaddr[] {
-    return this.#config.dtsync?.libp2p.getMultiaddrs().map(stripPeerId) ?? []
+    const { dtsync, ipnisync } = this.#config
+    return (dtsync ?? ipnisync)?.libp2p.getMultiaddrs().map(stripPeerId) ?? []
   }
 
   async #open (signal: AbortSignal): Promise<Session> {
@@ -165,11 +172,16 @@ export class Publisher implements Startable, AsyncDisposable {
     try {
       this.#dtsync?.setRoot(this.root)
       await this.#dtsync?.start()
+      if (await this.#ipnisync?.start() === false) { this.#log?.('another publisher has the head of %p over libp2p streams', this.id) }
     } catch (error) {
-      await server?.stop()
+      await Promise.all([server?.stop(), this.#stopStreams()])
       throw error
     }
     return { server, senders: senders ?? ownSenders, ownSenders, controller: new AbortController() }
+  }
+
+  async #stopStreams (): Promise<void> {
+    await Promise.all([this.#dtsync?.stop(), this.#ipnisync?.stop()])
   }
 
   async #announce (root: CID | undefined, options?: AbortOptions): Promise<AnnounceResult[]> {

@@ -31,6 +31,9 @@ export const ENTRIES_CONCURRENCY = 16
 /** Ours: every sync ends. */
 export const STALL_TIMEOUT = MINUTE
 
+/** dtsync asks for many blocks at once, and is several times as fast as one request for each. Go has no choice: each version has one. */
+export const TRANSPORTS = Object.freeze(['http', 'dtsync', 'ipnisync'] as const)
+
 /** Announcements over gossip: gossipsub's own limit for a message. */
 export const MAX_ANNOUNCE_SIZE = 1024 * 1024
 
@@ -51,6 +54,9 @@ export const DEFAULT_ANNOUNCE_PATH = '/announce'
 
 /** Go v0.7.8: ipnisync.IPNIPath. */
 export const IPNI_PATH = '/ipni/v1/ad'
+
+/** HTTP over libp2p streams. Go: libp2phttp.ProtocolIDForMultistreamSelect. */
+export const HTTP_STREAM_PROTOCOL = '/http/1.1'
 
 /** Go v0.7.8: ipnisync.CidSchemaHeader. */
 export const CID_SCHEMA_HEADER = 'Ipni-Cid-Schema-Type'

@@ -1,10 +1,10 @@
 import { CID } from 'multiformats/cid'
 import { Receiver } from '../announce/index.ts'
 import {
-  ADDR_TTL, HTTP_RETRY, HTTP_TIMEOUT, IDLE_HANDLER_TTL, MAX_ASYNC_SYNCS, MAX_BLOCK_SIZE, PREFETCH, STALL_TIMEOUT
+  ADDR_TTL, HTTP_RETRY, HTTP_TIMEOUT, IDLE_HANDLER_TTL, MAX_ASYNC_SYNCS, MAX_BLOCK_SIZE, PREFETCH, STALL_TIMEOUT, TRANSPORTS
 } from '../shared/constants.ts'
 import { InvalidOptionError, InvalidSelectorError } from '../shared/errors.ts'
-import type { SubscriberInit, SyncEntriesOptions, SyncOptions } from '../shared/types.ts'
+import type { SubscriberInit, SyncEntriesOptions, SyncOptions, SyncTransport } from '../shared/types.ts'
 import { checkNodeInit } from '../syncers/dtsync/node.ts'
 import { exploreRecursiveWithStop, parseSelector, recursionLimitNone } from '../traversal/index.ts'
 
@@ -21,11 +21,12 @@ const DEFAULTS = {
   httpRetry: HTTP_RETRY as NonNullable<SubscriberInit['httpRetry']>,
   maxBlockSize: MAX_BLOCK_SIZE,
   maxAsyncSyncs: MAX_ASYNC_SYNCS,
-  stallTimeout: STALL_TIMEOUT
+  stallTimeout: STALL_TIMEOUT,
+  transports: TRANSPORTS as readonly SyncTransport[]
 }
 
 /** SubscriberInit with its defaults, checked. */
-export type SubscriberConfig = Readonly<SubscriberInit & typeof DEFAULTS>
+export type SubscriberConfig = Readonly<Omit<SubscriberInit, 'transports'> & typeof DEFAULTS>
 
 const LONGEST_TIMER = 2 ** 31 - 1
 
@@ -46,6 +47,7 @@ export function subscriberConfig (init: SubscriberInit): SubscriberConfig {
   checkPrefetch(config.prefetch)
   checkReceiver(config.receiver)
   checkRetry(config.httpRetry)
+  checkTransports(config.transports)
   checkNodeInit(config)
   checkSelector(config)
   return config
@@ -127,6 +129,15 @@ function checkRetry (retry: SubscriberConfig['httpRetry']): void {
     if (!Number.isSafeInteger(retry[field]) || retry[field] < 0 || retry[field] > LONGEST_TIMER) {
       throw new InvalidOptionError(`httpRetry.${field}`, 'must be a whole number that is not negative')
     }
+  }
+}
+
+function checkTransports (transports: unknown): void {
+  if (!Array.isArray(transports) || transports.length === 0 || new Set(transports).size < transports.length) {
+    throw new InvalidOptionError('transports', 'must be a list of transports, each once')
+  }
+  for (const transport of transports) {
+    if (!TRANSPORTS.includes(transport)) { throw new InvalidOptionError('transports', `must hold ${TRANSPORTS.join(', ')} only`) }
   }
 }
 

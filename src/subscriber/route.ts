@@ -1,16 +1,13 @@
-import { createHttpClient } from '#http-client'
-import type { AbortOptions, ComponentLogger, Libp2p, PeerId } from '@libp2p/interface'
+import type { AbortOptions, Libp2p, PeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
-import { TransportUnavailableError } from '../shared/errors.ts'
 import { createAddressBook } from '../shared/address-book.ts'
-import { findHttpAddrs, stripPeerId } from '../shared/multiaddrs.ts'
+import { TransportUnavailableError } from '../shared/errors.ts'
+import { findHttpAddrs, isHttpAddr, stripPeerId } from '../shared/multiaddrs.ts'
 import { storedAddrs } from '../shared/stored-addrs.ts'
-import type { AddressBook, LinkSystem, Syncer } from '../shared/types.ts'
-import { DtsyncClient } from '../syncers/dtsync/client.ts'
-import { DtsyncSyncer } from '../syncers/dtsync/sync.ts'
-import type { HttpClient } from '../syncers/httpsync/client.ts'
-import { HttpSyncer } from '../syncers/httpsync/sync.ts'
+import type { AddressBook } from '../shared/types.ts'
+import { ChosenSyncer, type RoutedSyncer } from './chosen-syncer.ts'
 import type { SubscriberConfig } from './options.ts'
+import { Transports, type Components } from './transports.ts'
 
 /** Where a sync may go. */
 export interface Destination {
@@ -26,61 +23,56 @@ export interface Destination {
   doubtful?: boolean
 }
 
-/** A syncer and what it was made for; a handler keeps its last one, so that connections and paths are found once. */
+/** A syncer and what it was made for; a handler keeps its last one, so that connections, paths and the transport are found once. */
 export interface Route {
-  /** Over HTTP it knows which address worked. */
-  syncer: Syncer & { readonly workingAddr?: Multiaddr }
-  transport: 'http' | 'dtsync'
+  /** Over HTTP it knows which address worked; over libp2p it finds out which transport the peer speaks. */
+  syncer: RoutedSyncer
+  over: 'http' | 'libp2p'
   addrs: Multiaddr[]
   key: string
 }
 
-interface Components {
-  linkSystem: LinkSystem
-  libp2p?: Libp2p
-  logger?: ComponentLogger
-}
-
-/** Peer and addresses to a syncer: HTTP when an address is known, else dtsync. */
+/** Peer and addresses to a syncer. By default HTTP when an address is known, else what the peer speaks over libp2p. */
 export class Router {
-  readonly #components: Components
+  readonly #libp2p?: Libp2p
   readonly #config: SubscriberConfig
   readonly #book: AddressBook
   readonly #libp2pBook = createAddressBook()
-  readonly #clients = new Map<boolean, HttpClient>()
-  readonly #dtsync?: DtsyncClient
+  readonly #transports: Transports
 
   constructor (components: Components, config: SubscriberConfig, book: AddressBook) {
-    const { libp2p } = components
-    const { topic } = config
-    this.#components = components
+    this.#libp2p = components.libp2p
     this.#config = config
     this.#book = book
-    if (libp2p != null && topic != null) { this.#dtsync = new DtsyncClient(libp2p, { ...config, topic }) }
+    this.#transports = new Transports(components, config)
   }
 
   /** Throws TransportUnavailableError. */
   async route (to: Destination, last?: Route, options?: AbortOptions): Promise<Route> {
+    const { peerId } = to
+    const { receiver, transports, httpTimeout: timeout } = this.#config
     const given = findHttpAddrs(to.addrs)
-    const known = await this.#knownHttp(to.peerId, options)
-    const addrs = ordered(to, given, known)
-    if (addrs.length === 0) { return this.#dtsyncRoute(to, last) }
-    const filterIPs = this.#config.receiver?.filterIPs === true && (to.announced === true || given.length === 0)
-    const key = `http ${filterIPs} ${addrs.map(String).join(' ')}`
+    const http = transports.includes('http') ? ordered(to, given, await this.#knownHttp(peerId, options)) : []
+    const libp2p = ordered(to, to.addrs.filter(addr => !isHttpAddr(addr)), this.#libp2pBook.get(peerId))
+    const filterIPs = receiver?.filterIPs === true && (to.announced === true || given.length === 0)
+    const { candidates, lacking } = this.#transports.candidates({ peerId, http, libp2p, filterIPs })
+    if (candidates.length === 0) { throw new TransportUnavailableError(peerId, lacking) }
+    const [preferred] = candidates
+    if (preferred.transport === 'http') {
+      const key = `http ${filterIPs} ${http.map(String).join(' ')}`
+      return last?.key === key ? last : { syncer: preferred.make(), over: 'http', addrs: http, key }
+    }
+    const key = `libp2p ${libp2p.map(String).join(' ')} http ${filterIPs} ${http.map(String).join(' ')}`
     if (last?.key === key) { return last }
-    const { fetch: _, ...limits } = this.#config
-    const syncer = new HttpSyncer(
-      { linkSystem: this.#components.linkSystem, client: this.#client(filterIPs), logger: this.#components.logger },
-      { peerId: to.peerId, addrs, ...limits }
-    )
-    return { syncer, transport: 'http', addrs, key }
+    const syncer = new ChosenSyncer(this.#libp2p as Libp2p, { peerId, addrs: libp2p, candidates, lacking, timeout })
+    return { syncer, over: 'libp2p', addrs: libp2p, key }
   }
 
   /** The sync was good: given addresses replace older ones, unless it was an older one that worked. */
   remember (to: Destination, route: Route): void {
-    const isHttp = route.transport === 'http'
+    const isHttp = route.over === 'http' || route.syncer.workingAddr != null
     const book = isHttp ? this.#book : this.#libp2pBook
-    const given = isHttp ? findHttpAddrs(to.addrs) : to.addrs
+    const given = to.addrs.filter(addr => isHttpAddr(addr) === isHttp)
     const worked = isHttp ? route.syncer.workingAddr : this.#connectedAddr(to.peerId)
     const replace = given.length > 0 && (worked == null || given.some(addr => addr.equals(worked)))
     if (replace) { book.delete(to.peerId) }
@@ -88,45 +80,19 @@ export class Router {
   }
 
   async stop (): Promise<void> {
-    const clients = [...this.#clients.values()]
-    this.#clients.clear()
-    await Promise.all([...clients.map(async client => client.stop()), this.#dtsync?.stop()])
-  }
-
-  #dtsyncRoute (to: Destination, last?: Route): Route {
-    const { linkSystem, libp2p } = this.#components
-    const { topic, stallTimeout, maxBlockSize, httpTimeout: headTimeout } = this.#config
-    if (libp2p == null || topic == null || this.#dtsync == null) {
-      const seen = to.addrs.length === 0 ? 'none is known' : `none among ${to.addrs.map(String).join(', ')}`
-      const lacking = libp2p == null ? 'a libp2p node' : 'a topic'
-      throw new TransportUnavailableError(to.peerId, [`http: needs an HTTP address, ${seen}`, `dtsync: needs ${lacking}`])
-    }
-    const addrs = ordered(to, to.addrs, this.#libp2pBook.get(to.peerId))
-    const key = `dtsync ${addrs.map(String).join(' ')}`
-    if (last?.key === key) { return last }
-    const init = { peerId: to.peerId, topic, addrs, stallTimeout, maxBlockSize, headTimeout }
-    return { syncer: new DtsyncSyncer({ linkSystem, libp2p, client: this.#dtsync }, init), transport: 'dtsync', addrs, key }
+    await this.#transports.stop()
   }
 
   /** Where a connection goes that was not opened by the peer. */
   #connectedAddr (peerId: PeerId): Multiaddr | undefined {
-    const out = this.#components.libp2p?.getConnections(peerId).find(({ direction }) => direction === 'outbound')
+    const out = this.#libp2p?.getConnections(peerId).find(({ direction }) => direction === 'outbound')
     return out == null ? undefined : stripPeerId(out.remoteAddr)
   }
 
   async #knownHttp (peerId: PeerId, options?: AbortOptions): Promise<Multiaddr[]> {
     const booked = this.#book.get(peerId)
-    if (booked.length > 0 || this.#components.libp2p == null) { return booked }
-    return findHttpAddrs(await storedAddrs(this.#components.libp2p, peerId, options))
-  }
-
-  #client (filterIPs: boolean): HttpClient {
-    let client = this.#clients.get(filterIPs)
-    if (client == null) {
-      client = createHttpClient({ fetch: this.#config.fetch, filterIPs })
-      this.#clients.set(filterIPs, client)
-    }
-    return client
+    if (booked.length > 0 || this.#libp2p == null) { return booked }
+    return findHttpAddrs(await storedAddrs(this.#libp2p, peerId, options))
   }
 }
 

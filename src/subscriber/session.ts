@@ -267,11 +267,11 @@ export class Session {
     return { to, route, run }
   }
 
-  #refresh (peerId: PeerId, { addrs, transport }: Route): void {
+  #refresh (peerId: PeerId, { addrs, over }: Route): void {
     const { addressBook } = this.#kept
     const { libp2p } = this.#components
     addressBook.add(peerId, addressBook.get(peerId).filter(known => addrs.some(addr => addr.equals(known))), this.#config.addrTTL)
-    if (libp2p != null && transport !== 'http' && addrs.length > 0) {
+    if (libp2p != null && over === 'libp2p' && addrs.length > 0) {
       libp2p.peerStore.merge(peerId, { multiaddrs: addrs }).catch(error => { this.#log?.('addresses of %p not refreshed - %e', peerId, error) })
     }
   }

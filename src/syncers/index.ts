@@ -20,6 +20,8 @@
 
 export { createHttpSyncer, HttpSyncer } from './httpsync/sync.ts'
 export type { HttpSyncerComponents, HttpSyncerInit } from './httpsync/sync.ts'
+export { createIpnisyncSyncer, IpnisyncSyncer } from './httpsync/over-libp2p.ts'
+export type { IpnisyncSyncerComponents, IpnisyncSyncerInit } from './httpsync/over-libp2p.ts'
 export { createDtsyncSyncer, DtsyncSyncer } from './dtsync/sync.ts'
 export type { DtsyncSyncerComponents, DtsyncSyncerInit } from './dtsync/sync.ts'
 export type { HttpRetry, LinkSystem, SelectorNode, SyncedBlock, Syncer, SyncerSyncOptions } from '../shared/types.ts'

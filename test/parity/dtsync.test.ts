@@ -13,7 +13,7 @@ import { createDataTransfer } from '../../src/wire/data-transfer/index.ts'
 import { inTime, next, randomCid, randomPeer, recorder, rest, TOPIC } from '../support/hall.ts'
 import { gossipPublisher, gossipSubscriber, transports } from '../support/transports.ts'
 
-const dtsync = transports.find(({ isHttp }) => !isHttp) as typeof transports[number]
+const dtsync = transports.find(({ name }) => name === 'dtsync') as typeof transports[number]
 
 async function nodeAndKey (net: TestNet, connect: Libp2p[] = []): Promise<{ libp2p: Libp2p, privateKey: any }> {
   const privateKey = await generateKeyPair('Ed25519')

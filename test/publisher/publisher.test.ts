@@ -301,7 +301,7 @@ describe('handleRequest', () => {
 
 describe('addresses', () => {
   it('are those that the server listens on, without /p2p', async () => {
-    const publisher = await start({}, { libp2p: node(privateKey) })
+    const publisher = await start({ ipnisync: false }, { libp2p: node(privateKey) })
     deepEqual(publisher.addrs().map(addr => addr.getComponents().map(({ name }) => name)), [['ip4', 'tcp', 'http']])
     equal(await head(publisher), 204)
   })

@@ -2,11 +2,14 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { describe, it } from 'node:test'
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict'
+import { generateKeyPair } from '@libp2p/crypto/keys'
 import { createLinkSystem } from '../../src/store/link-system.ts'
 import { createHttpClient } from '../../src/syncers/httpsync/client.node.ts'
+import { encodeSignedHead } from '../../src/syncers/httpsync/signed-head.ts'
 import { createHttpSyncer, HttpSyncer } from '../../src/syncers/index.ts'
 import { chain } from '../../src/testing/chain.ts'
 import { exploreAll, exploreRecursive, exploreRecursiveEdge } from '../../src/traversal/builders.ts'
+import { carriers } from '../syncers/carriers.ts'
 import { addrOf, closedPort, httpServer, publish, rawServer } from '../syncers/httpsync-servers.ts'
 import type { ServerResponse } from 'node:http'
 import type { CID } from 'multiformats/cid'
@@ -14,93 +17,115 @@ import type { CID } from 'multiformats/cid'
 const ALL = exploreRecursive({ none: {} }, exploreAll(exploreRecursiveEdge()))
 const QUICK = { retries: 3, minDelay: 1, maxDelay: 5 }
 
-/** A chain whose block at `index` is served badly, and what a sync of it came to. */
-async function syncWithFault (
-  index: number, fault: (res: ServerResponse) => void, httpTimeout: number
-): Promise<{ error: any, hooked: number, stored: boolean[] }> {
-  const source = createLinkSystem()
-  const cids = await chain(source, 4)
-  await using publisher = await publish(source, cids[0], (resource, res) => {
-    if (resource !== cids[index].toString()) { return false }
-    fault(res)
-    return true
-  })
-  const linkSystem = createLinkSystem()
-  await using syncer = createHttpSyncer({ linkSystem }, {
-    peerId: publisher.peerId, addrs: [publisher.addr], httpTimeout, httpRetry: { ...QUICK, retries: 1 }, maxBlockSize: 10_000
-  })
-  let hooked = 0
-  const error = await syncer.sync(cids[0], ALL, { onBlock: () => { hooked++ } }).catch(err => err)
-  return { error, hooked, stored: await Promise.all(cids.map(cid => linkSystem.has(cid))) }
-}
+for (const carrier of carriers) {
+  const BLOCKS = carrier.overStreams ? 2_000 : 10_000 // there each byte goes through a second socket
 
-describe('a publisher that misbehaves', () => {
-  const faults: Array<[string, (res: ServerResponse) => void, string, string?]> = [
-    ['sends the wrong bytes', res => { res.end('{}') }, 'HashMismatchError'],
-    ['sends a body without end', res => {
-      const more = (): void => { while (!res.destroyed && res.write('x'.repeat(5000))); }
-      res.on('drain', more)
-      more()
-    }, 'BlockTooLargeError'],
-    ['says that its body is huge', res => { res.writeHead(200, { 'content-length': 2 ** 50 }).write('x') }, 'BlockTooLargeError'],
-    ['sends half a body', res => { res.writeHead(200, { 'content-length': 100 }).write('half', () => { res.destroy() }) }, 'TransferFailedError'],
-    ['resets the connection', res => { res.socket?.resetAndDestroy() }, 'TransferFailedError'],
-    ['says nothing', () => {}, 'TransferFailedError', 'TimeoutError'],
-    ['drips', res => {
-      res.writeHead(200, { 'content-length': 1000 })
-      const drip = setInterval(() => { res.write('x') }, 10)
-      res.on('close', () => { clearInterval(drip) })
-    }, 'TransferFailedError', 'TimeoutError'],
-    ['fails for ever', res => { res.writeHead(503).end() }, 'HttpStatusError'],
-    ['redirects in a circle', res => { res.writeHead(302, { location: res.req.url }).end() }, 'TransferFailedError']
-  ]
-  for (const [what, fault, name, cause] of faults) {
-    it(`${what}: the sync ends by name, what came before is stored, nothing false is`, async () => {
-      const { error, hooked, stored } = await syncWithFault(2, fault, cause == null ? 30_000 : 400)
-      equal(error.name, name)
-      if (cause != null) { equal(error.cause.name, cause) }
-      equal(hooked, 2)
-      deepEqual(stored, [true, true, false, false])
-    })
-  }
-
-  it('signs with another key, or sends no head at all: neither is taken', async () => {
+  /** A chain whose block at `index` is served badly, and what a sync of it came to. */
+  async function syncWithFault (
+    index: number, fault: (res: ServerResponse) => void, httpTimeout: number
+  ): Promise<{ error: any, hooked: number, stored: boolean[] }> {
     const source = createLinkSystem()
-    const root = await source.store({})
-    await using one = await publish(source, root)
-    await using other = await publish(source, root, (_, res) => { res.end('\0'.repeat(100)); return true })
-    await using stranger = createHttpSyncer({ linkSystem: createLinkSystem() }, { peerId: other.peerId, addrs: [one.addr] })
-    await rejects(stranger.head(), { name: 'UnexpectedSignerError' })
-    await using garbled = createHttpSyncer({ linkSystem: createLinkSystem() }, { peerId: other.peerId, addrs: [other.addr] })
-    await rejects(garbled.head(), { name: 'InvalidSignedHeadError' })
-  })
-})
-
-describe('a network that misbehaves', () => {
-  it('10,000 blocks with 1 % random 5xx, resets and closed connections all arrive, in order', async () => {
-    const source = createLinkSystem()
-    const cids = await chain(source, 10_000, { payload: 20 })
-    let state = 1
-    const random = (): number => (state = (state * 48_271) % 0x7fffffff) / 0x7fffffff // the same faults in each run
-    let faults = 0
-    await using publisher = await publish(source, cids[0], (_, res) => {
-      const dice = random()
-      if (dice < 0.02) { faults++ }
-      if (dice < 0.01) { res.writeHead(dice < 0.005 ? 500 : 429).end() }
-      if (dice >= 0.01 && dice < 0.015) { res.socket?.destroy() }
-      if (dice >= 0.015 && dice < 0.02) { res.setHeader('connection', 'close') }
-      return dice < 0.015
+    const cids = await chain(source, 4)
+    await using publisher = await carrier.publish(source, cids[0], (resource, res) => {
+      if (resource !== cids[index].toString()) { return false }
+      fault(res)
+      return true
     })
     const linkSystem = createLinkSystem()
-    await using syncer = createHttpSyncer({ linkSystem }, { peerId: publisher.peerId, addrs: [publisher.addr], httpRetry: QUICK })
-    const seen: CID[] = []
-    await syncer.sync(cids[0], ALL, { onBlock: ({ cid }) => { seen.push(cid) } })
-    equal(seen.length, cids.length)
-    ok(seen.every((cid, i) => cid.equals(cids[i])))
-    ok(faults > 100)
-    ok(publisher.requests.length < cids.length + faults + 10)
+    await using syncer = carrier.syncer(publisher, linkSystem, {
+      httpTimeout, httpRetry: { ...QUICK, retries: 1 }, maxBlockSize: 10_000
+    })
+    let hooked = 0
+    const error = await syncer.sync(cids[0], ALL, { onBlock: () => { hooked++ } }).catch(err => err)
+    return { error, hooked, stored: await Promise.all(cids.map(cid => linkSystem.has(cid))) }
+  }
+
+  describe(`a publisher over ${carrier.name} that misbehaves`, () => {
+    const faults: Array<[string, (res: ServerResponse) => void, string, string?]> = [
+      ['sends the wrong bytes', res => { res.end('{}') }, 'HashMismatchError'],
+      ['sends a body without end', res => {
+        const more = (): void => { while (!res.destroyed && res.write('x'.repeat(5000))); }
+        res.on('drain', more)
+        more()
+      }, 'BlockTooLargeError'],
+      ['says that its body is huge', res => { res.writeHead(200, { 'content-length': 2 ** 50 }).write('x') }, 'BlockTooLargeError'],
+      ['sends half a body', res => { res.writeHead(200, { 'content-length': 100 }).write('half', () => { res.destroy() }) }, 'TransferFailedError'],
+      ['resets the connection', res => { res.socket?.resetAndDestroy() }, 'TransferFailedError'],
+      ['says nothing', () => {}, 'TransferFailedError', 'TimeoutError'],
+      ['drips', res => {
+        res.writeHead(200, { 'content-length': 1000 })
+        const drip = setInterval(() => { res.write('x') }, 10)
+        res.on('close', () => { clearInterval(drip) })
+      }, 'TransferFailedError', 'TimeoutError'],
+      ['fails for ever', res => { res.writeHead(503).end() }, 'HttpStatusError'],
+      ['redirects in a circle', res => { res.writeHead(302, { location: res.req.url }).end() }, 'TransferFailedError']
+    ]
+    for (const [what, fault, name, cause] of faults) {
+      it(`${what}: the sync ends by name, what came before is stored, nothing false is`, async () => {
+        const { error, hooked, stored } = await syncWithFault(2, fault, cause == null ? 30_000 : 400)
+        equal(error.name, name)
+        if (cause != null) { equal(error.cause.name, cause) }
+        equal(hooked, 2)
+        deepEqual(stored, [true, true, false, false])
+      })
+    }
+
+    it('signs with another key, or sends no head at all: neither is taken', async () => {
+      const source = createLinkSystem()
+      const root = await source.store({})
+      const signed = await encodeSignedHead(root, await generateKeyPair('Ed25519'))
+      await using one = await carrier.publish(source, root, (_, res) => { res.end(signed); return true })
+      await using other = await carrier.publish(source, root, (_, res) => { res.end('\0'.repeat(100)); return true })
+      await using stranger = carrier.syncer(one, createLinkSystem())
+      await rejects(stranger.head(), { name: 'UnexpectedSignerError' })
+      await using garbled = carrier.syncer(other, createLinkSystem())
+      await rejects(garbled.head(), { name: 'InvalidSignedHeadError' })
+    })
   })
 
+  describe(`a network under ${carrier.name} that misbehaves`, () => {
+    it(`${BLOCKS} blocks with 1 % random 5xx, resets and closed connections all arrive, in order`, async () => {
+      const source = createLinkSystem()
+      const cids = await chain(source, BLOCKS, { payload: 20 })
+      let state = 1
+      const random = (): number => (state = (state * 48_271) % 0x7fffffff) / 0x7fffffff // the same faults in each run
+      let faults = 0
+      await using publisher = await carrier.publish(source, cids[0], (_, res) => {
+        const dice = random()
+        if (dice < 0.02) { faults++ }
+        if (dice < 0.01) { res.writeHead(dice < 0.005 ? 500 : 429).end() }
+        if (dice >= 0.01 && dice < 0.015) { res.socket?.destroy() }
+        if (dice >= 0.015 && dice < 0.02) { res.setHeader('connection', 'close') }
+        return dice < 0.015
+      })
+      const linkSystem = createLinkSystem()
+      await using syncer = carrier.syncer(publisher, linkSystem, { httpRetry: QUICK })
+      const seen: CID[] = []
+      await syncer.sync(cids[0], ALL, { onBlock: ({ cid }) => { seen.push(cid) } })
+      equal(seen.length, cids.length)
+      ok(seen.every((cid, i) => cid.equals(cids[i])))
+      ok(faults > BLOCKS / 100)
+      ok(publisher.requests.length < cids.length + faults + 10)
+    })
+
+    it('waits as long as Retry-After asks', async () => {
+      const source = createLinkSystem()
+      const root = await source.store({})
+      let refusedAt = 0
+      await using publisher = await carrier.publish(source, root, (_, res) => {
+        if (refusedAt > 0) { return false }
+        refusedAt = performance.now()
+        res.writeHead(429, { 'retry-after': '1' }).end()
+        return true
+      })
+      await using syncer = carrier.syncer(publisher, createLinkSystem())
+      await syncer.sync(root, ALL)
+      ok(performance.now() - refusedAt > 990)
+    })
+  })
+}
+
+describe('connections', () => {
   it('a server that closes kept connections at random moments costs no request', async () => {
     let open = 0
     await using server = await httpServer((_, res) => {
@@ -133,21 +158,6 @@ describe('a network that misbehaves', () => {
     await syncer.sync(cids[0], ALL, { onBlock: () => { up = ++count % 20 < 10 } })
     equal(count, 60)
     ok(first.requests.length >= 30 && second.requests.length >= 30)
-  })
-
-  it('waits as long as Retry-After asks', async () => {
-    const source = createLinkSystem()
-    const root = await source.store({})
-    let refusedAt = 0
-    await using publisher = await publish(source, root, (_, res) => {
-      if (refusedAt > 0) { return false }
-      refusedAt = performance.now()
-      res.writeHead(429, { 'retry-after': '1' }).end()
-      return true
-    })
-    await using syncer = createHttpSyncer({ linkSystem: createLinkSystem() }, { peerId: publisher.peerId, addrs: [publisher.addr] })
-    await syncer.sync(root, ALL)
-    ok(performance.now() - refusedAt > 990)
   })
 })
 

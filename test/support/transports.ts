@@ -26,20 +26,28 @@ export const transports: Transport[] = [
     publisher: async (net, init) => net.publisher(init),
     subscriber: async (net, init) => net.subscriber({ fetch: globalThis.fetch, ...init })
   },
-  {
-    name: 'dtsync',
+  overLibp2p('dtsync'),
+  overLibp2p('ipnisync')
+]
+
+/** Both sides with this transport only. */
+function overLibp2p (name: 'dtsync' | 'ipnisync'): Transport {
+  const off = name === 'dtsync' ? { ipnisync: false as const } : { dtsync: false as const }
+  return {
+    name,
     isHttp: false,
     publisher: async (net: TestNet, init: TestPublisherInit = {}): Promise<TestPublisher> => {
       const privateKey = init.components?.privateKey ?? await generateKeyPair('Ed25519')
       const libp2p = init.components?.libp2p ?? await net.node({ privateKey })
-      return net.publisher({ http: false, ...init, topic: init.topic ?? TOPIC, components: { ...init.components, libp2p, privateKey } })
+      const components = { ...init.components, libp2p, privateKey }
+      return net.publisher({ http: false, ...off, ...init, topic: init.topic ?? TOPIC, components })
     },
     subscriber: async (net: TestNet, init: TestSubscriberInit = {}): ReturnType<Transport['subscriber']> => {
       const libp2p = init.components?.libp2p ?? await net.node()
-      return net.subscriber({ topic: TOPIC, ...init, components: { ...init.components, libp2p } })
+      return net.subscriber({ topic: TOPIC, transports: ['http', name], ...init, components: { ...init.components, libp2p } })
     }
   }
-]
+}
 
 /** A publisher on a libp2p node that announces over gossip. */
 export async function gossipPublisher (

@@ -7,7 +7,7 @@ import { CID } from 'multiformats/cid'
 import { after, describe, it } from 'node:test'
 import { deepEqual, equal, match, ok, rejects, throws } from 'node:assert/strict'
 import { registerHttpath } from '../../src/shared/multiaddrs.ts'
-import { Bases } from '../../src/syncers/httpsync/bases.ts'
+import { httpBases } from '../../src/syncers/httpsync/bases.ts'
 import { createHttpClient } from '../../src/syncers/httpsync/client.node.ts'
 import { Fetcher } from '../../src/syncers/httpsync/fetcher.ts'
 import { delay } from '../../src/shared/delay.ts'
@@ -27,9 +27,9 @@ describe('asking one publisher over HTTP', () => {
   const client = createHttpClient()
   after(async () => { await client.stop() })
 
-  const fetcher = (addrs: Array<string | number>, init: Partial<FetcherInit> = {}): Fetcher => new Fetcher(client, {
-    peerId,
-    addrs: addrs.map(addr => multiaddr(typeof addr === 'number' ? `/ip4/127.0.0.1/tcp/${addr}/http` : addr)),
+  const fetcher = (addrs: Array<string | number>, init: Partial<FetcherInit> = {}): Fetcher => new Fetcher(client, httpBases(
+    peerId, addrs.map(addr => multiaddr(typeof addr === 'number' ? `/ip4/127.0.0.1/tcp/${addr}/http` : addr))
+  ), {
     httpTimeout: 2000,
     httpRetry: QUICK,
     maxBlockSize: 1000,
@@ -254,7 +254,7 @@ describe('asking one publisher over HTTP', () => {
 
 describe('the preferred address', () => {
   it('is tried again after a minute, then after twice as long each time it fails', () => {
-    const bases = new Bases(peerId, ['/dns/a/tcp/1/http', '/dns/b/tcp/1/http'].map(addr => multiaddr(addr)))
+    const bases = httpBases(peerId, ['/dns/a/tcp/1/http', '/dns/b/tcp/1/http'].map(addr => multiaddr(addr)))
     const a = bases.first()
     bases.failed(a, 0)
     const [b] = bases.after(a)

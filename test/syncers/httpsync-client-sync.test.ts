@@ -8,21 +8,15 @@ import { deepEqual, equal, ok, rejects, throws } from 'node:assert/strict'
 import { createHttpClient } from '../../src/syncers/httpsync/client.node.ts'
 import { createHttpSyncer, HttpSyncer } from '../../src/syncers/index.ts'
 import { createLinkSystem } from '../../src/store/link-system.ts'
+import { encodeSignedHead } from '../../src/syncers/httpsync/signed-head.ts'
 import { chain } from '../../src/testing/chain.ts'
 import { exploreAll, exploreRecursive, exploreRecursiveEdge, matcher } from '../../src/traversal/builders.ts'
+import { carriers } from './carriers.ts'
 import { addrOf, publish } from './httpsync-servers.ts'
 import type { HttpSyncerInit, LinkSystem, SyncedBlock, SyncerSyncOptions } from '../../src/syncers/index.ts'
 import type { TestPublisher } from './httpsync-servers.ts'
 
 const ALL = exploreRecursive({ none: {} }, exploreAll(exploreRecursiveEdge()))
-
-type Init = Partial<HttpSyncerInit> & { linkSystem?: LinkSystem }
-
-function syncerFor (publisher: TestPublisher, init: Init = {}): HttpSyncer & { store: LinkSystem } {
-  const { linkSystem = createLinkSystem(), ...rest } = init
-  const syncer = createHttpSyncer({ linkSystem }, { peerId: publisher.peerId, addrs: [publisher.addr], httpRetry: false, ...rest })
-  return Object.assign(syncer, { store: linkSystem })
-}
 
 async function walked (syncer: HttpSyncer, root: CID, options: SyncerSyncOptions = {}): Promise<SyncedBlock[]> {
   const blocks: SyncedBlock[] = []
@@ -32,233 +26,245 @@ async function walked (syncer: HttpSyncer, root: CID, options: SyncerSyncOptions
 
 const texts = (blocks: SyncedBlock[]): string[] => blocks.map(({ cid }) => cid.toString())
 
-describe('syncing over HTTP', () => {
-  it('asks for the head, fetches the chain and stores it, in walk order', async () => {
-    const linkSystem = createLinkSystem()
-    const cids = await chain(linkSystem, 5)
-    await using publisher = await publish(linkSystem, cids[0])
-    await using syncer = syncerFor(publisher)
-    const head = await syncer.head()
-    deepEqual(head, cids[0])
-    const blocks = await walked(syncer, cids[0])
-    deepEqual(texts(blocks), cids.map(String))
-    ok(blocks.every(({ local, bytes }) => !local && bytes > 100))
-    for (const cid of cids) { deepEqual(await syncer.store.load(cid), await linkSystem.load(cid)) }
-    equal(publisher.connections, 1)
-    equal(syncer.workingAddr, publisher.addr)
-  })
+type Init = Partial<HttpSyncerInit> & { linkSystem?: LinkSystem }
 
-  it('has no head where the publisher has none', async () => {
-    await using publisher = await publish(createLinkSystem(), undefined)
-    await using syncer = syncerFor(publisher)
-    equal(await syncer.head(), undefined)
-  })
+for (const carrier of carriers) {
+  const syncerFor = (publisher: TestPublisher, init: Init = {}): HttpSyncer & { store: LinkSystem } => {
+    const { linkSystem = createLinkSystem(), ...rest } = init
+    return Object.assign(carrier.syncer(publisher, linkSystem, { httpRetry: false, ...rest }), { store: linkSystem })
+  }
 
-  it('fetches only what the store lacks, and tells which was which', async () => {
-    const linkSystem = createLinkSystem()
-    const cids = await chain(linkSystem, 4)
-    await using publisher = await publish(linkSystem, cids[0])
-    await using syncer = syncerFor(publisher)
-    for (const cid of [cids[1], cids[3]]) { await syncer.store.store(await linkSystem.load(cid)) }
-    deepEqual((await walked(syncer, cids[0])).map(({ local }) => local), [false, true, false, true])
-    deepEqual(publisher.requests, [cids[0], cids[2]].map(cid => `GET /ipni/v1/ad/${cid}`))
-    ok((await walked(syncer, cids[0])).every(({ local }) => local))
-    equal(publisher.requests.length, 2)
-  })
+  describe(`syncing over ${carrier.name}`, () => {
+    it('asks for the head, fetches the chain and stores it, in walk order', async () => {
+      const linkSystem = createLinkSystem()
+      const cids = await chain(linkSystem, 5)
+      await using publisher = await carrier.publish(linkSystem, cids[0])
+      await using syncer = syncerFor(publisher)
+      const head = await syncer.head()
+      deepEqual(head, cids[0])
+      const blocks = await walked(syncer, cids[0])
+      deepEqual(texts(blocks), cids.map(String))
+      ok(blocks.every(({ local, bytes }) => !local && bytes > 100))
+      for (const cid of cids) { deepEqual(await syncer.store.load(cid), await linkSystem.load(cid)) }
+      equal(publisher.connections, 1)
+      equal(syncer.workingAddr, carrier.overStreams ? undefined : publisher.addr)
+    })
 
-  it('calls onBlock when the block is stored, and waits for it', async () => {
-    const linkSystem = createLinkSystem()
-    const cids = await chain(linkSystem, 3)
-    await using publisher = await publish(linkSystem, cids[0])
-    await using syncer = syncerFor(publisher)
-    const seen: Array<[boolean, number]> = []
-    await syncer.sync(cids[0], ALL, {
-      onBlock: async ({ cid }) => {
-        const stored = await syncer.store.has(cid)
-        await new Promise(resolve => { setImmediate(resolve) })
-        seen.push([stored, publisher.requests.length])
-        await syncer.store.blockstore.delete(cid) // a hook may do so
+    it('has no head where the publisher has none', async () => {
+      await using publisher = await carrier.publish(createLinkSystem(), undefined)
+      await using syncer = syncerFor(publisher)
+      equal(await syncer.head(), undefined)
+    })
+
+    it('fetches only what the store lacks, and tells which was which', async () => {
+      const linkSystem = createLinkSystem()
+      const cids = await chain(linkSystem, 4)
+      await using publisher = await carrier.publish(linkSystem, cids[0])
+      await using syncer = syncerFor(publisher)
+      for (const cid of [cids[1], cids[3]]) { await syncer.store.store(await linkSystem.load(cid)) }
+      deepEqual((await walked(syncer, cids[0])).map(({ local }) => local), [false, true, false, true])
+      deepEqual(publisher.requests, [cids[0], cids[2]].map(cid => `GET /ipni/v1/ad/${cid}`))
+      ok((await walked(syncer, cids[0])).every(({ local }) => local))
+      equal(publisher.requests.length, 2)
+    })
+
+    it('calls onBlock when the block is stored, and waits for it', async () => {
+      const linkSystem = createLinkSystem()
+      const cids = await chain(linkSystem, 3)
+      await using publisher = await carrier.publish(linkSystem, cids[0])
+      await using syncer = syncerFor(publisher)
+      const seen: Array<[boolean, number]> = []
+      await syncer.sync(cids[0], ALL, {
+        onBlock: async ({ cid }) => {
+          const stored = await syncer.store.has(cid)
+          await new Promise(resolve => { setImmediate(resolve) })
+          seen.push([stored, publisher.requests.length])
+          await syncer.store.blockstore.delete(cid) // a hook may do so
+        }
+      })
+      deepEqual(seen, [[true, 1], [true, 2], [true, 3]])
+    })
+
+    it('ends with what onBlock throws', async () => {
+      const linkSystem = createLinkSystem()
+      const cids = await chain(linkSystem, 3)
+      await using publisher = await carrier.publish(linkSystem, cids[0])
+      await using syncer = syncerFor(publisher)
+      const error = new Error('enough')
+      await rejects(syncer.sync(cids[0], ALL, { onBlock: () => { throw error } }), err => err === error)
+      equal(publisher.requests.length, 1)
+    })
+
+    it('hints what it asks for by the field of the link, and by schemaType for the root', async () => {
+      const linkSystem = createLinkSystem()
+      const leaf = await linkSystem.store({ Entries: [] })
+      const entries = await linkSystem.store({ Entries: [], Next: leaf })
+      const previous = await linkSystem.store({ IsRm: true })
+      const ad = await linkSystem.store({ Entries: entries, Other: await linkSystem.store('x'), PreviousID: previous })
+      await using publisher = await carrier.publish(linkSystem, ad)
+      const hints = (): Array<string | string[] | undefined> => publisher.headers.splice(0).map(headers => headers['ipni-cid-schema-type'])
+      for (const prefetch of [false, undefined] as const) {
+        await using syncer = syncerFor(publisher, { prefetch })
+        await walked(syncer, ad, { schemaType: 'Advertisement' })
+        const [root, ...others] = hints()
+        equal(root, 'Advertisement')
+        deepEqual(prefetch === false ? others : others.sort(), prefetch === false
+          ? ['EntryChunk', 'EntryChunk', undefined, 'Advertisement']
+          : ['Advertisement', 'EntryChunk', 'EntryChunk', undefined])
       }
+      await using second = syncerFor(publisher)
+      await walked(second, leaf)
+      deepEqual(hints(), [undefined])
+      await using third = syncerFor(publisher)
+      await walked(third, ad, { schemaType: 'EntryChunk' }) // a HAMT has no such fields
+      deepEqual(hints().sort(), ['Advertisement', 'EntryChunk', 'EntryChunk', 'EntryChunk', 'EntryChunk'])
     })
-    deepEqual(seen, [[true, 1], [true, 2], [true, 3]])
-  })
 
-  it('ends with what onBlock throws', async () => {
-    const linkSystem = createLinkSystem()
-    const cids = await chain(linkSystem, 3)
-    await using publisher = await publish(linkSystem, cids[0])
-    await using syncer = syncerFor(publisher)
-    const error = new Error('enough')
-    await rejects(syncer.sync(cids[0], ALL, { onBlock: () => { throw error } }), err => err === error)
-    equal(publisher.requests.length, 1)
-  })
-
-  it('hints what it asks for by the field of the link, and by schemaType for the root', async () => {
-    const linkSystem = createLinkSystem()
-    const leaf = await linkSystem.store({ Entries: [] })
-    const entries = await linkSystem.store({ Entries: [], Next: leaf })
-    const previous = await linkSystem.store({ IsRm: true })
-    const ad = await linkSystem.store({ Entries: entries, Other: await linkSystem.store('x'), PreviousID: previous })
-    await using publisher = await publish(linkSystem, ad)
-    const hints = (): Array<string | string[] | undefined> => publisher.headers.splice(0).map(headers => headers['ipni-cid-schema-type'])
-    for (const prefetch of [false, undefined] as const) {
-      await using syncer = syncerFor(publisher, { prefetch })
-      await walked(syncer, ad, { schemaType: 'Advertisement' })
-      const [root, ...others] = hints()
-      equal(root, 'Advertisement')
-      deepEqual(prefetch === false ? others : others.sort(), prefetch === false
-        ? ['EntryChunk', 'EntryChunk', undefined, 'Advertisement']
-        : ['Advertisement', 'EntryChunk', 'EntryChunk', undefined])
-    }
-    await using second = syncerFor(publisher)
-    await walked(second, leaf)
-    deepEqual(hints(), [undefined])
-    await using third = syncerFor(publisher)
-    await walked(third, ad, { schemaType: 'EntryChunk' }) // a HAMT has no such fields
-    deepEqual(hints().sort(), ['Advertisement', 'EntryChunk', 'EntryChunk', 'EntryChunk', 'EntryChunk'])
-  })
-
-  it('follows links into other codecs and reads identity CIDs out of themselves', async () => {
-    const linkSystem = createLinkSystem()
-    const cbor = await linkSystem.store({ deep: true }, { codec: dagCbor })
-    const inline = await linkSystem.store({ to: cbor }, { codec: dagCbor, hasher: identity })
-    const root = await linkSystem.store({ inline })
-    await using publisher = await publish(linkSystem, root)
-    await using syncer = syncerFor(publisher)
-    const blocks = await walked(syncer, root)
-    deepEqual(texts(blocks), [root, inline, cbor].map(String))
-    deepEqual(blocks.map(({ local }) => local), [false, true, false])
-    equal(publisher.requests.length, 2)
-  })
-
-  it('reads the codecs that its link system was given', async () => {
-    const codec = { name: 'mine', code: 0x300000, encode: dagCbor.encode, decode: dagCbor.decode }
-    const linkSystem = createLinkSystem({ codecs: [codec] })
-    const leaf = await linkSystem.store('leaf')
-    const root = await linkSystem.store({ leaf }, { codec })
-    await using publisher = await publish(linkSystem, root)
-    await using syncer = syncerFor(publisher, { linkSystem: createLinkSystem({ codecs: [codec] }) })
-    equal((await walked(syncer, root)).length, 2)
-    await using without = syncerFor(publisher)
-    publisher.requests.length = 0
-    await rejects(walked(without, root), { name: 'UnknownCodecError' })
-    equal(publisher.requests.length, 0)
-  })
-
-  it('fails on bytes that are not what was asked for, and stores none of them', async () => {
-    const linkSystem = createLinkSystem()
-    const cids = await chain(linkSystem, 3)
-    await using publisher = await publish(linkSystem, cids[0], (resource, res) => {
-      if (resource !== cids[1].toString()) { return false }
-      res.end('something else')
-      return true
+    it('follows links into other codecs and reads identity CIDs out of themselves', async () => {
+      const linkSystem = createLinkSystem()
+      const cbor = await linkSystem.store({ deep: true }, { codec: dagCbor })
+      const inline = await linkSystem.store({ to: cbor }, { codec: dagCbor, hasher: identity })
+      const root = await linkSystem.store({ inline })
+      await using publisher = await carrier.publish(linkSystem, root)
+      await using syncer = syncerFor(publisher)
+      const blocks = await walked(syncer, root)
+      deepEqual(texts(blocks), [root, inline, cbor].map(String))
+      deepEqual(blocks.map(({ local }) => local), [false, true, false])
+      equal(publisher.requests.length, 2)
     })
-    await using syncer = syncerFor(publisher, { httpRetry: { retries: 3, minDelay: 1, maxDelay: 1 } })
-    const seen: string[] = []
-    await rejects(syncer.sync(cids[0], ALL, { onBlock: ({ cid }) => { seen.push(cid.toString()) } }), err => {
-      deepEqual([(err as Error).name, (err as any).cid, (err as any).peer], ['HashMismatchError', cids[1], publisher.peerId])
-      return true
-    })
-    deepEqual(seen, [cids[0].toString()])
-    equal(await syncer.store.has(cids[1]), false)
-    equal(publisher.requests.length, 2)
-  })
 
-  it('stores a block that does not decode, does not hand it on, and fails', async () => {
-    const linkSystem = createLinkSystem()
-    const bytes = new TextEncoder().encode('{"a":')
-    const digest = await linkSystem.getHasher(0x12).digest(bytes)
-    const broken = CID.createV1(0x0129, digest)
-    await linkSystem.put(broken, bytes)
-    const root = await linkSystem.store({ broken })
-    await using publisher = await publish(linkSystem, root)
-    await using syncer = syncerFor(publisher)
-    const seen: string[] = []
-    await rejects(syncer.sync(root, ALL, { onBlock: ({ cid }) => { seen.push(cid.toString()) } }), { name: 'InvalidMessageError' })
-    deepEqual(seen, [root.toString()])
-    ok(await syncer.store.has(broken))
-  })
-
-  it('names what is missing, too large or refused', async () => {
-    const linkSystem = createLinkSystem()
-    const root = await linkSystem.store({ text: 'x'.repeat(2000) })
-    let status = 404
-    await using publisher = await publish(linkSystem, root, (_, res) => {
-      if (status === 200) { return false }
-      res.writeHead(status).end()
-      return true
+    it('reads the codecs that its link system was given', async () => {
+      const codec = { name: 'mine', code: 0x300000, encode: dagCbor.encode, decode: dagCbor.decode }
+      const linkSystem = createLinkSystem({ codecs: [codec] })
+      const leaf = await linkSystem.store('leaf')
+      const root = await linkSystem.store({ leaf }, { codec })
+      await using publisher = await carrier.publish(linkSystem, root)
+      await using syncer = syncerFor(publisher, { linkSystem: createLinkSystem({ codecs: [codec] }) })
+      equal((await walked(syncer, root)).length, 2)
+      await using without = syncerFor(publisher)
+      publisher.requests.length = 0
+      await rejects(walked(without, root), { name: 'UnknownCodecError' })
+      equal(publisher.requests.length, 0)
     })
-    await using syncer = syncerFor(publisher, { maxBlockSize: 1000 })
-    await rejects(walked(syncer, root), { name: 'ContentNotFoundError', cid: root })
-    status = 400
-    await rejects(walked(syncer, root), { name: 'HttpStatusError', status: 400 })
-    status = 200
-    await rejects(walked(syncer, root), { name: 'BlockTooLargeError', limit: 1000 })
-    equal(await syncer.store.has(root), false)
-    await using patient = syncerFor(publisher)
-    equal((await walked(patient, root)).length, 1)
-  })
 
-  it('names what is wrong with a head', async () => {
-    const linkSystem = createLinkSystem()
-    const root = await linkSystem.store({})
-    let answer: string | number | undefined
-    await using publisher = await publish(linkSystem, root, (_, res) => {
-      if (answer == null) { return false }
-      res.writeHead(typeof answer === 'number' ? answer : 200).end(answer.toString())
-      return true
-    })
-    await using syncer = syncerFor(publisher, { maxBlockSize: 5000 })
-    const other = peerIdFromPrivateKey(await generateKeyPair('Ed25519'))
-    await using stranger = syncerFor(publisher, { peerId: other })
-    await rejects(stranger.head(), { name: 'UnexpectedSignerError', expected: other, signer: publisher.peerId })
-    answer = '{"head":1}'
-    await rejects(syncer.head(), { name: 'InvalidSignedHeadError' })
-    for (const [given, cause] of [[404, 'HttpStatusError'], [500, 'HttpStatusError'], ['x'.repeat(5001), 'BlockTooLargeError']] as const) {
-      answer = given
-      await rejects(syncer.head(), err => {
-        deepEqual([(err as Error).name, ((err as Error).cause as Error).name, (err as any).peerId], ['HeadQueryError', cause, publisher.peerId])
+    it('fails on bytes that are not what was asked for, and stores none of them', async () => {
+      const linkSystem = createLinkSystem()
+      const cids = await chain(linkSystem, 3)
+      await using publisher = await carrier.publish(linkSystem, cids[0], (resource, res) => {
+        if (resource !== cids[1].toString()) { return false }
+        res.end('something else')
         return true
       })
-    }
-  })
-
-  it('verifies a head once while the publisher says that it is the same', async () => {
-    const linkSystem = createLinkSystem()
-    const root = await linkSystem.store({})
-    await using publisher = await publish(linkSystem, root, (_, res, req) => {
-      res.setHeader('etag', '"1"')
-      if (req.headers['if-none-match'] == null) { return false }
-      res.writeHead(304).end()
-      return true
+      await using syncer = syncerFor(publisher, { httpRetry: { retries: 3, minDelay: 1, maxDelay: 1 } })
+      const seen: string[] = []
+      await rejects(syncer.sync(cids[0], ALL, { onBlock: ({ cid }) => { seen.push(cid.toString()) } }), err => {
+        deepEqual([(err as Error).name, (err as any).cid, (err as any).peer], ['HashMismatchError', cids[1], publisher.peerId])
+        return true
+      })
+      deepEqual(seen, [cids[0].toString()])
+      equal(await syncer.store.has(cids[1]), false)
+      equal(publisher.requests.length, 2)
     })
-    await using syncer = syncerFor(publisher)
-    const head = await syncer.head()
-    equal(await syncer.head(), head)
+
+    it('stores a block that does not decode, does not hand it on, and fails', async () => {
+      const linkSystem = createLinkSystem()
+      const bytes = new TextEncoder().encode('{"a":')
+      const digest = await linkSystem.getHasher(0x12).digest(bytes)
+      const broken = CID.createV1(0x0129, digest)
+      await linkSystem.put(broken, bytes)
+      const root = await linkSystem.store({ broken })
+      await using publisher = await carrier.publish(linkSystem, root)
+      await using syncer = syncerFor(publisher)
+      const seen: string[] = []
+      await rejects(syncer.sync(root, ALL, { onBlock: ({ cid }) => { seen.push(cid.toString()) } }), { name: 'InvalidMessageError' })
+      deepEqual(seen, [root.toString()])
+      ok(await syncer.store.has(broken))
+    })
+
+    it('names what is missing, too large or refused', async () => {
+      const linkSystem = createLinkSystem()
+      const root = await linkSystem.store({ text: 'x'.repeat(2000) })
+      let status = 404
+      await using publisher = await carrier.publish(linkSystem, root, (_, res) => {
+        if (status === 200) { return false }
+        res.writeHead(status).end()
+        return true
+      })
+      await using syncer = syncerFor(publisher, { maxBlockSize: 1000 })
+      await rejects(walked(syncer, root), { name: 'ContentNotFoundError', cid: root })
+      status = 400
+      await rejects(walked(syncer, root), { name: 'HttpStatusError', status: 400 })
+      status = 200
+      await rejects(walked(syncer, root), { name: 'BlockTooLargeError', limit: 1000 })
+      equal(await syncer.store.has(root), false)
+      await using patient = syncerFor(publisher)
+      equal((await walked(patient, root)).length, 1)
+    })
+
+    it('names what is wrong with a head', async () => {
+      const linkSystem = createLinkSystem()
+      const root = await linkSystem.store({})
+      let answer: string | number | Uint8Array | undefined
+      await using publisher = await carrier.publish(linkSystem, root, (_, res) => {
+        if (answer == null) { return false }
+        res.writeHead(typeof answer === 'number' ? answer : 200).end(typeof answer === 'number' ? '' : answer)
+        return true
+      })
+      await using syncer = syncerFor(publisher, { maxBlockSize: 5000 })
+      const other = await generateKeyPair('Ed25519')
+      answer = await encodeSignedHead(root, other)
+      const signer = peerIdFromPrivateKey(other)
+      await rejects(syncer.head(), { name: 'UnexpectedSignerError', expected: publisher.peerId, signer })
+      answer = '{"head":1}'
+      await rejects(syncer.head(), { name: 'InvalidSignedHeadError' })
+      for (const [given, cause] of [[404, 'HttpStatusError'], [500, 'HttpStatusError'], ['x'.repeat(5001), 'BlockTooLargeError']] as const) {
+        answer = given
+        await rejects(syncer.head(), err => {
+          deepEqual([(err as Error).name, ((err as Error).cause as Error).name, (err as any).peerId], ['HeadQueryError', cause, publisher.peerId])
+          return true
+        })
+      }
+    })
+
+    it('verifies a head once while the publisher says that it is the same', async () => {
+      const linkSystem = createLinkSystem()
+      const root = await linkSystem.store({})
+      await using publisher = await carrier.publish(linkSystem, root, (_, res, req) => {
+        res.setHeader('etag', '"1"')
+        if (req.headers['if-none-match'] == null) { return false }
+        res.writeHead(304).end()
+        return true
+      })
+      await using syncer = syncerFor(publisher)
+      const head = await syncer.head()
+      equal(await syncer.head(), head)
+    })
+
+    it('rethrows what a signal was aborted with: before, while it asks, between blocks', async () => {
+      const linkSystem = createLinkSystem()
+      const cids = await chain(linkSystem, 3)
+      const reason = new Error('no longer')
+      let during: AbortController | undefined
+      await using publisher = await carrier.publish(linkSystem, cids[0], () => { during?.abort(reason); return during != null })
+      await using syncer = syncerFor(publisher)
+      const isReason = (err: unknown): boolean => err === reason
+      const signal = AbortSignal.abort(reason)
+      await rejects(syncer.head({ signal }), isReason)
+      await rejects(syncer.sync(cids[0], ALL, { signal }), isReason)
+      equal(publisher.requests.length, 0)
+
+      const between = new AbortController()
+      await rejects(syncer.sync(cids[0], ALL, { signal: between.signal, onBlock: () => { between.abort(reason) } }), isReason)
+      equal(publisher.requests.length, 1)
+      for (const call of [syncer.head.bind(syncer), syncer.sync.bind(syncer, cids[1], ALL)]) {
+        during = new AbortController()
+        await rejects(call({ signal: during.signal }), isReason)
+      }
+    })
   })
+}
 
-  it('rethrows what a signal was aborted with: before, while it asks, between blocks', async () => {
-    const linkSystem = createLinkSystem()
-    const cids = await chain(linkSystem, 3)
-    const reason = new Error('no longer')
-    let during: AbortController | undefined
-    await using publisher = await publish(linkSystem, cids[0], () => { during?.abort(reason); return during != null })
-    await using syncer = syncerFor(publisher)
-    const isReason = (err: unknown): boolean => err === reason
-    const signal = AbortSignal.abort(reason)
-    await rejects(syncer.head({ signal }), isReason)
-    await rejects(syncer.sync(cids[0], ALL, { signal }), isReason)
-    equal(publisher.requests.length, 0)
-
-    const between = new AbortController()
-    await rejects(syncer.sync(cids[0], ALL, { signal: between.signal, onBlock: () => { between.abort(reason) } }), isReason)
-    equal(publisher.requests.length, 1)
-    for (const call of [(signal: AbortSignal) => syncer.head({ signal }), (signal: AbortSignal) => syncer.sync(cids[1], ALL, { signal })]) {
-      during = new AbortController()
-      await rejects(call(during.signal), isReason)
-    }
-  })
-
+describe('an HTTP syncer', () => {
   it('checks its options', () => {
     const peerId = { toString: () => 'peer' } as any
     const make = (init: object, linkSystem: any = createLinkSystem()): unknown =>

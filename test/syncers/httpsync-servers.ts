@@ -1,5 +1,5 @@
 import { generateKeyPair } from '@libp2p/crypto/keys'
-import type { PeerId } from '@libp2p/interface'
+import type { PeerId, PrivateKey } from '@libp2p/interface'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { multiaddr } from '@multiformats/multiaddr'
 import type { Multiaddr } from '@multiformats/multiaddr'
@@ -94,6 +94,7 @@ export function addrOf ({ port }: { port: number }, path = ''): Multiaddr {
 /** A publisher of what a link system holds, in as few lines as it takes; `answer` may answer in its place. */
 export interface TestPublisher extends TestServer {
   peerId: PeerId
+  privateKey: PrivateKey
   addr: Multiaddr
   linkSystem: LinkSystem
 
@@ -125,5 +126,5 @@ export async function publish (
   }
   const setRoot = async (root: CID): Promise<void> => { head = await encodeSignedHead(root, privateKey) }
   if (root != null) { await setRoot(root) }
-  return Object.assign(server, { peerId: peerIdFromPrivateKey(privateKey), addr: addrOf(server), linkSystem, headers, setRoot })
+  return Object.assign(server, { peerId: peerIdFromPrivateKey(privateKey), privateKey, addr: addrOf(server), linkSystem, headers, setRoot })
 }

@@ -14,7 +14,7 @@ export interface PublisherComponents {
   /** Absent: `libp2p.services.pubsub` when there is one. */
   pubsub?: PubSub
 
-  /** Signs heads. With a node it is the node's own key, else InvalidOptionError. */
+  /** Signs heads. With a node it is the node's own key, and needed unless `ipnisync: false`; else InvalidOptionError. */
   privateKey?: PrivateKey
 
   /** Keeps the root across restarts, under /dagsync/v1. Absent: in memory. */
@@ -41,6 +41,12 @@ export interface PublisherInit {
   /** Head protocol, graphsync and data transfer. Absent: on with a node and a topic. */
   dtsync?: DtsyncPublisherInit | false
 
+  /**
+   * HTTP over libp2p streams; needs privateKey. Absent: on with a node. A node has one head there: that of its first publisher, while
+   * the blocks of all are served; where there is one already, asking for it (`{}`) is an InvalidOptionError.
+   */
+  ipnisync?: IpnisyncPublisherInit | false
+
   /** Absent: a gossip sender when there is pubsub and a topic. The caller stops senders that it passes in. */
   senders?: AnnounceSender[]
 
@@ -64,6 +70,11 @@ export interface DtsyncPublisherInit {
 
   /** An existing data transfer manager, which its owner starts and stops. Absent: one per node is made and shared. */
   dataTransfer?: DataTransfer
+}
+
+export interface IpnisyncPublisherInit {
+  /** Signed into the head. v0.3.2 peers refuse a head that has one. Absent: none. */
+  headTopic?: string
 }
 
 export interface HttpPublisherInit {

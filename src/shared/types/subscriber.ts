@@ -157,6 +157,14 @@ export interface SubscriberInit {
   stallTimeout?: number
 
   /**
+   * Which transports are used, the preferred one first: `http` where an HTTP address is known; over libp2p what the publisher speaks,
+   * `dtsync` (which needs a topic) and `ipnisync`, HTTP over streams. One that is left out is not used.
+   *
+   * @default ['http', 'dtsync', 'ipnisync']
+   */
+  transports?: SyncTransport[]
+
+  /**
    * An existing data transfer manager for syncs over libp2p, which its owner starts and stops. Absent: one per node is made when
    * it is needed, and shared by the publishers and subscribers on it.
    */
@@ -169,6 +177,9 @@ export interface SubscriberInit {
    */
   maxGraphsyncRequests?: { inbound?: number, outbound?: number }
 }
+
+/** How blocks come from a publisher. */
+export type SyncTransport = 'http' | 'dtsync' | 'ipnisync'
 
 /** Retries of one HTTP request; delays are milliseconds. */
 export interface HttpRetry {

@@ -36,6 +36,16 @@ export function previousHeadProtocol (topic: string): string {
   return `/legs/head/${topic}/0.0.1`
 }
 
+/** The ones that a publisher of the topic may have, the current one first. */
+export function headProtocols (topic: string): string[] {
+  return [...new Set([headProtocol(topic), previousHeadProtocol(topic)])]
+}
+
+/** Of whatever topic. */
+export function isHeadProtocol (protocol: string): boolean {
+  return protocol.startsWith('/legs/head/')
+}
+
 /** Asks publishers for their heads, and keeps a stream to each for the next time. */
 export class HeadClient {
   private readonly client: HttpStreamClient
@@ -43,7 +53,7 @@ export class HeadClient {
 
   constructor (components: { libp2p: Pick<Libp2p, 'dialProtocol'> }, init: { topic: string } & HttpStreamClientInit) {
     this.client = new HttpStreamClient(components, { maxIdle: 1, ...init })
-    this.protocols = [...new Set([headProtocol(init.topic), previousHeadProtocol(init.topic)])]
+    this.protocols = headProtocols(init.topic)
   }
 
   /** As queryHead(). */

@@ -2,8 +2,8 @@
 import type { AbortOptions, Libp2p, PeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { CID } from 'multiformats/cid'
-import { InvalidOptionError, TransportUnavailableError } from '../../shared/errors.ts'
-import { storedAddrs } from '../../shared/stored-addrs.ts'
+import { InvalidOptionError } from '../../shared/errors.ts'
+import { makeReachable } from '../../shared/reachable.ts'
 import type { LinkSystem, SelectorNode, Syncer, SyncerSyncOptions } from '../../shared/types.ts'
 import { DtsyncClient } from './client.ts'
 import { LEGS_VOUCHER_TYPE, voucherToNode } from './voucher.ts'
@@ -128,17 +128,7 @@ export class DtsyncSyncer implements Syncer, AsyncDisposable {
   private async prepare ({ signal }: AbortOptions): Promise<void> {
     signal?.throwIfAborted()
     const { libp2p, init: { peerId, addrs = [] } } = this
-    if (libp2p.getConnections(peerId).length > 0) { return }
-    if (addrs.length > 0) {
-      await libp2p.peerStore.merge(peerId, { multiaddrs: addrs }, { signal })
-    } else if ((await storedAddrs(libp2p, peerId, { signal })).length === 0) {
-      try {
-        await libp2p.peerRouting.findPeer(peerId, { signal })
-      } catch (cause) {
-        signal?.throwIfAborted()
-        throw new TransportUnavailableError(peerId, ['dtsync: no address is known, and none was found'], { cause })
-      }
-    }
+    await makeReachable(libp2p, peerId, addrs, 'dtsync', { signal })
   }
 }
 

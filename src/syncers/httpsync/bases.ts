@@ -3,6 +3,7 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 import { IPNI_PATH } from '../../shared/constants.ts'
 import { TransportUnavailableError } from '../../shared/errors.ts'
 import { isHttpAddr, multiaddrToUrl } from '../../shared/multiaddrs.ts'
+import type { HttpResponse } from './http-client.ts'
 
 const IPNI = `${IPNI_PATH.slice(1)}/`
 
@@ -10,31 +11,70 @@ const IPNI = `${IPNI_PATH.slice(1)}/`
 const RECHECK_AFTER = 60_000
 const MAX_RECHECK_AFTER = 3_600_000
 
-/** One address of a publisher, and what is known of the paths there. */
+/** Gives the answer to a URL, its body limited to so many bytes. */
+export type Ask = (url: string, maxBodySize: number) => Promise<HttpResponse>
+
+/** One place of a publisher, and what is known of the paths there. */
 export class Base {
-  readonly addr: Multiaddr
+  /** As it was given; a peer that is asked over streams has none. */
+  readonly addr: Multiaddr | undefined
 
   /** Prefixes to ask in turn, as whole URLs; the first one alone once `known`. */
-  readonly prefixes: [string, string]
+  protected readonly prefixes: string[]
   known = false
 
-  /** Throws InvalidMultiaddrError. */
-  constructor (addr: Multiaddr) {
-    const url = multiaddrToUrl(addr)
-    const root = url.origin + `${url.pathname}/`.replaceAll(/\/{2,}/g, '/') // Go: URL.JoinPath
+  constructor (prefixes: string[], addr?: Multiaddr) {
+    this.prefixes = prefixes
     this.addr = addr
-    this.prefixes = [root + IPNI, root]
-    if (root.endsWith(`/${IPNI}`)) { this.prefixes.reverse() } // made for v0.3.2, which adds no path of its own
+  }
+
+  get prefix (): string {
+    return this.prefixes[0]
+  }
+
+  /** What else to ask when nothing is found under the first prefix. */
+  others (_ask: Ask): string[] | Promise<string[]> {
+    return this.prefixes.slice(1)
   }
 
   /** It answered under this prefix, so this is the one. */
   settle (prefix: string): void {
     this.known = true
-    if (prefix !== this.prefixes[0]) { this.prefixes.reverse() }
+    if (prefix === this.prefix) { return }
+    const at = this.prefixes.indexOf(prefix)
+    if (at !== -1) { this.prefixes.splice(at, 1) }
+    this.prefixes.unshift(prefix)
   }
 }
 
-/** The addresses of a publisher in the order of preference: none is ever used up. */
+/** Throws InvalidMultiaddrError. */
+function httpBase (addr: Multiaddr): Base {
+  const url = multiaddrToUrl(addr)
+  const root = url.origin + `${url.pathname}/`.replaceAll(/\/{2,}/g, '/') // Go: URL.JoinPath
+  const prefixes = [root + IPNI, root]
+  if (root.endsWith(`/${IPNI}`)) { prefixes.reverse() } // made for v0.3.2, which adds no path of its own
+  return new Base(prefixes, addr)
+}
+
+/** The HTTP addresses; what has no HTTP URL is left out. Throws TransportUnavailableError when nothing is left. */
+export function httpBases (peerId: PeerId, addrs: Multiaddr[]): Bases {
+  const tried: string[] = []
+  const list = addrs.flatMap(addr => {
+    try {
+      if (isHttpAddr(addr)) { return [httpBase(addr)] }
+      tried.push(`http: ${addr} is not an HTTP address`)
+    } catch (err) {
+      tried.push(`http: ${(err as Error).message}`)
+    }
+    return []
+  })
+  if (list.length === 0) {
+    throw new TransportUnavailableError(peerId, tried.length > 0 ? tried : ['http: no address is known'])
+  }
+  return new Bases(list)
+}
+
+/** The places of a publisher in the order of preference: none is ever used up. */
 export class Bases {
   private readonly list: Base[]
   private current: Base
@@ -42,22 +82,10 @@ export class Bases {
   private recheckAt = 0
   private hasWorked = false
 
-  /** Leaves out what has no HTTP URL. Throws TransportUnavailableError when nothing is left. */
-  constructor (peerId: PeerId, addrs: Multiaddr[]) {
-    const tried: string[] = []
-    this.list = addrs.flatMap(addr => {
-      try {
-        if (isHttpAddr(addr)) { return [new Base(addr)] }
-        tried.push(`http: ${addr} is not an HTTP address`)
-      } catch (err) {
-        tried.push(`http: ${(err as Error).message}`)
-      }
-      return []
-    })
-    if (this.list.length === 0) {
-      throw new TransportUnavailableError(peerId, tried.length > 0 ? tried : ['http: no address is known'])
-    }
-    this.current = this.list[0]
+  /** At least one. */
+  constructor (list: Base[]) {
+    this.list = list
+    this.current = list[0]
   }
 
   /** The address that answered last. */

@@ -1,12 +1,11 @@
-import type { AbortOptions, Logger, PeerId } from '@libp2p/interface'
+import type { AbortOptions, Logger } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { CID } from 'multiformats/cid'
 import { delay } from '../../shared/delay.ts'
 import { CID_SCHEMA_HEADER } from '../../shared/constants.ts'
 import { ContentNotFoundError, HttpStatusError, TransferFailedError } from '../../shared/errors.ts'
 import type { HttpRetry } from '../../shared/types.ts'
-import { Bases } from './bases.ts'
-import type { Base } from './bases.ts'
+import type { Ask, Base, Bases } from './bases.ts'
 import type { HttpClient, HttpResponse } from './http-client.ts'
 import { isRetryStatus, retryDelay } from './retry.ts'
 
@@ -14,8 +13,6 @@ import { isRetryStatus, retryDelay } from './retry.ts'
 export type SchemaType = 'Advertisement' | 'EntryChunk'
 
 export interface FetcherInit {
-  peerId: PeerId
-  addrs: Multiaddr[]
   httpTimeout: number
   httpRetry: HttpRetry | false
   maxBlockSize: number
@@ -43,11 +40,10 @@ export class Fetcher {
   private readonly stopping = new AbortController()
   private lastHead: { url: string, etag: string, body: Uint8Array } | undefined
 
-  /** Throws TransportUnavailableError when no address is an HTTP one. */
-  constructor (client: HttpClient, init: FetcherInit, log?: Logger) {
+  constructor (client: HttpClient, bases: Bases, init: FetcherInit, log?: Logger) {
     this.client = client
+    this.bases = bases
     this.init = init
-    this.bases = new Bases(init.peerId, init.addrs)
     this.log = log
   }
 
@@ -138,28 +134,33 @@ export class Fetcher {
     }
   }
 
-  /** 403 and 404 may mean that the publisher knows the other path only; a head has to be under one of the two. */
+  /** 403 and 404 may mean that the publisher knows another path only; a head has to be under one of them. */
   private async anyPrefix (base: Base, resource: string, headers: Record<string, string>, signal?: AbortSignal): Promise<Answer> {
-    const [prefix, other] = base.prefixes
-    const answer = await this.request(prefix + resource, headers, signal)
+    const { prefix } = base
+    let answer = await this.request(prefix + resource, headers, signal)
     if (isFound(answer)) {
       base.settle(prefix)
       return answer
     }
     if (!isMissing(answer) || (base.known && resource !== 'head')) { return answer }
-    const second = await this.request(other + resource, headers, signal)
-    if (isFound(second)) {
-      base.settle(other)
-      return second
+    const ask: Ask = async (url, maxBodySize) => this.request(url, { Accept: 'application/json' }, signal, maxBodySize)
+    for (const other of await base.others(ask)) {
+      const next = await this.request(other + resource, headers, signal)
+      if (isFound(next)) {
+        base.settle(other)
+        return next
+      }
+      // What is missing under one path and refused under the other is missing.
+      if (isRetryStatus(next.status) || (next.status === 404 && answer.status === 403)) { answer = next }
     }
-    // What is missing under one path and refused under the other is missing.
-    return isRetryStatus(second.status) || (second.status === 404 && answer.status === 403) ? second : answer
+    return answer
   }
 
-  private async request (asked: string, headers: Record<string, string>, signal?: AbortSignal): Promise<Answer> {
-    const { httpTimeout: timeout, maxBlockSize: maxBodySize } = this.init
+  private async request (
+    asked: string, headers: Record<string, string>, signal?: AbortSignal, maxBodySize = this.init.maxBlockSize
+  ): Promise<Answer> {
     if (asked === this.lastHead?.url) { headers = { ...headers, 'If-None-Match': this.lastHead.etag } }
-    const response = await this.client.request(new URL(asked), { headers, timeout, maxBodySize, signal })
+    const response = await this.client.request(new URL(asked), { headers, timeout: this.init.httpTimeout, maxBodySize, signal })
     return Object.assign(response, { asked })
   }
 

@@ -3,13 +3,14 @@ import { TransferFailedError } from '../../shared/errors.ts'
 /** Go's net/http follows as many. */
 export const MAX_REDIRECTS = 10
 
+const HTTP = new Set(['http:', 'https:'])
 const REDIRECTS = new Set([301, 302, 303, 307, 308])
 
 /**
  * Where a response sends us; undefined when it is the answer itself, as one without Location is in Go. From https to
  * http is followed, as in Go: heads are signed and blocks are hashes, however they come.
  *
- * Throws TransferFailedError for a target that is not HTTP(S), and after MAX_REDIRECTS of them.
+ * Throws TransferFailedError for a target that is not HTTP(S), over streams for one at another peer, and after MAX_REDIRECTS of them.
  */
 export function redirectTarget (status: number, location: string | undefined, from: URL, followed: number): URL | undefined {
   if (!REDIRECTS.has(status) || location == null || location === '') { return undefined }
@@ -17,7 +18,8 @@ export function redirectTarget (status: number, location: string | undefined, fr
     throw new TransferFailedError(`more than ${MAX_REDIRECTS} redirects, the last to ${from}`)
   }
   const target = URL.canParse(location, from) ? new URL(location, from) : undefined
-  if (target == null || (target.protocol !== 'http:' && target.protocol !== 'https:')) {
+  const overStreams = from.protocol === 'libp2p:'
+  if (target == null || (overStreams ? target.protocol !== from.protocol || target.host !== from.host : !HTTP.has(target.protocol))) {
     throw new TransferFailedError(`${from} redirects to what is not HTTP: ${location}`)
   }
   target.username = target.password = target.hash = ''

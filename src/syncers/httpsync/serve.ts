@@ -1,5 +1,6 @@
 import type { Logger, PrivateKey } from '@libp2p/interface'
 import type { CID } from 'multiformats/cid'
+import { IPNI_PATH } from '../../shared/constants.ts'
 import type { LinkSystem } from '../../shared/types.ts'
 import { dagJson } from '../../store/dag-json.ts'
 import { readBlock } from '../../store/read.ts'
@@ -7,6 +8,7 @@ import { parseCid } from './cid-text.ts'
 import type { HttpAnswer, HttpHandler, HttpRequest, Served } from './http-types.ts'
 import { lastSegment, requestPath } from './request-path.ts'
 import { encodeSignedHead } from './signed-head.ts'
+import { encodeProtocols, WELL_KNOWN } from './well-known.ts'
 
 export interface HttpHandlerComponents {
   linkSystem: LinkSystem
@@ -22,6 +24,14 @@ export interface HttpHandlerInit {
   /** What paths must begin with. */
   handlerPath?: string
 
+  /**
+   * Whether the well-known resource is answered, which stands at the root of a server: where that is the caller's, it is not ours to
+   * say what is under which path. v0.7.8 peers then take it for plain HTTP, at the address that they have.
+   *
+   * @default false
+   */
+  wellKnown?: boolean
+
   /** Signed into the head. v0.3.2 peers refuse a head that has one. */
   headTopic?: string
 
@@ -36,14 +46,16 @@ const NO_HEAD = plain(204)
 const MALFORMED = plain(400, 'invalid request')
 const NOT_A_CID = plain(400, 'invalid request: not a cid')
 const NOT_FOUND = plain(404, 'cid not found')
+const NOT_ALLOWED = plain(405, 'Only GET requests are supported')
+const NOT_JSON = plain(406, 'Only application/json is supported')
 const TOO_LONG = plain(414, 'request path too long')
 const NOT_ENCODED = plain(500, 'Failed to encode')
 const NOT_LOADED = plain(500, 'unable to load data for cid')
 
 /**
  * Serves the signed head and the blocks of a chain to clients of both generations: only the last segment of a path counts, so
- * that `/head`, `/CID`, `/ipni/v1/ad/head` and `/ipni/v1/ad/CID` are answered, and `/.well-known/...` is a 400, which tells a
- * v0.7.8 client that this is plain HTTP (go-libipni v0.3.2, dagsync/httpsync/publisher.go).
+ * that `/head`, `/CID`, `/ipni/v1/ad/head` and `/ipni/v1/ad/CID` are answered (go-libipni v0.3.2, dagsync/httpsync/publisher.go),
+ * and with `wellKnown` the resource by which v0.7.8 clients find the path (go-libp2p, p2p/http).
  *
  * Differs: dag-json blocks are answered as they are stored; ETag and If-None-Match; the head is signed once per root.
  */
@@ -60,6 +72,7 @@ class Handler implements HttpHandler {
   readonly #components: HttpHandlerComponents
   readonly #init: HttpHandlerInit
   readonly #prefix: string
+  readonly #protocols?: HttpAnswer
   #signed?: SignedRoot
 
   constructor (components: HttpHandlerComponents, init: HttpHandlerInit) {
@@ -67,11 +80,18 @@ class Handler implements HttpHandler {
     this.#init = init
     const path = trimSlashes(init.handlerPath ?? '')
     this.#prefix = path === '' ? '' : `/${path}`
+    if (init.wellKnown === true) {
+      const body = encodeProtocols(`${encodeURI(this.#prefix)}${IPNI_PATH}/`)
+      this.#protocols = { status: 200, headers: ['Content-Type', 'application/json', 'Content-Length', String(body.byteLength)], body }
+    }
   }
 
   handle (request: HttpRequest): HttpAnswer | Promise<HttpAnswer> {
     const target = requestPath(request.path)
     if (target === 'long') { return forMethod(request, TOO_LONG) }
+    if (this.#protocols != null && target !== 'malformed' && target.path === WELL_KNOWN) {
+      return wellKnown(request, this.#protocols)
+    }
     if (target === 'malformed' || !target.path.startsWith(this.#prefix)) { return forMethod(request, MALFORMED) }
     const name = lastSegment(target.path.slice(this.#prefix.length))
     return name === 'head' ? this.#head(request) : this.#block(request, name)
@@ -138,6 +158,11 @@ class Handler implements HttpHandler {
     this.#init.onServed?.({ kind, cid, status: sent.status, bytes: sent.body?.byteLength ?? 0 })
     return sent
   }
+}
+
+function wellKnown (request: HttpRequest, protocols: HttpAnswer): HttpAnswer {
+  if (!/^$|application\/json|\*\/\*/i.test(request.headers.get('accept') ?? '')) { return forMethod(request, NOT_JSON) }
+  return request.method === 'GET' ? protocols : forMethod(request, NOT_ALLOWED)
 }
 
 function trimSlashes (path: string): string {

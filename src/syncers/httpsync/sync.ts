@@ -13,6 +13,8 @@ import { Traversal } from '../../traversal/traversal.ts'
 import type { PendingLink } from '../../traversal/traversal.ts'
 import { Ahead, AheadBudget } from './ahead.ts'
 import type { AheadSource } from './ahead.ts'
+import { httpBases } from './bases.ts'
+import type { Bases } from './bases.ts'
 import { Fetcher } from './fetcher.ts'
 import type { SchemaType } from './fetcher.ts'
 import type { HttpClient } from './http-client.ts'
@@ -74,6 +76,12 @@ export interface HttpSyncerInit {
   filterIPs?: boolean
 }
 
+/** Another way to ask than HTTP addresses: a client, which is not stopped with the syncer, and where it asks. */
+export interface Carrier {
+  client: HttpClient
+  bases: Bases
+}
+
 /**
  * Syncs with one publisher over HTTP, of either generation. Go: httpsync.Syncer (v0.3.2), ipnisync.Syncer (v0.7.8).
  * Differs: onBlock is called as blocks come, not after the walk; a 204 is "no head", not an error.
@@ -86,19 +94,21 @@ export class HttpSyncer implements Syncer, AsyncDisposable {
   private readonly budget: AheadBudget | undefined
   private lastHead: { bytes: Uint8Array, cid: CID } | undefined
 
-  /** Throws InvalidOptionError, and TransportUnavailableError when none of the addresses is an HTTP one. */
-  constructor (components: HttpSyncerComponents, init: HttpSyncerInit) {
+  /**
+   * With a carrier it asks over that one, and `addrs` are the carrier's to use.
+   *
+   * Throws InvalidOptionError, and TransportUnavailableError when none of the addresses is an HTTP one.
+   */
+  constructor (components: HttpSyncerComponents, init: HttpSyncerInit, carrier?: Carrier) {
     const limits = checkInit(components, init)
     const { peerId, addrs, filterIPs } = init
+    const bases = carrier?.bases ?? httpBases(peerId, addrs)
+    const given = carrier?.client ?? components.client
     this.linkSystem = components.linkSystem
     this.peerId = peerId
     this.budget = budgetOf(init.prefetch)
-    this.ownClient = components.client == null ? createHttpClient({ fetch: components.fetch, filterIPs }) : undefined
-    this.fetcher = new Fetcher(
-      components.client ?? this.ownClient as HttpClient,
-      { peerId, addrs, ...limits },
-      components.logger?.forComponent('dagsync:http')
-    )
+    this.ownClient = given == null ? createHttpClient({ fetch: components.fetch, filterIPs }) : undefined
+    this.fetcher = new Fetcher(given ?? this.ownClient as HttpClient, bases, limits, components.logger?.forComponent('dagsync:http'))
   }
 
   /** The address that answered last, as it was given; undefined before the first answer. */

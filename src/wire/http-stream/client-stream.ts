@@ -27,7 +27,7 @@ export class ClientStream {
   /** Whether another request may go over it. */
   get reusable (): boolean {
     const { status, remoteWriteStatus } = this.stream
-    return this.clean && this.response.keepAlive && status === 'open' && remoteWriteStatus !== 'closed' && this.reader.buffered === 0
+    return this.clean && (this.response.keepAlive || !this.used) && status === 'open' && remoteWriteStatus !== 'closed' && this.reader.buffered === 0
   }
 
   /** Sends a request and waits for the whole response, then found in `response`. Rejects with the raw error of the stream or the parser. */

@@ -8,6 +8,12 @@ import type { HttpHeaders } from './head.ts'
 const IDLE_TIMEOUT = 60_000
 const MAX_IDLE = 2
 
+/** A stream that was opened ahead and not used: the requests are over. */
+const AHEAD_TIMEOUT = 2_000
+
+/** Servers that close their streams, as far as we remember. */
+const MAX_CLOSERS = 1_024
+
 export interface HttpStreamClientInit {
   /**
    * How long a stream is kept for the next request, in milliseconds.
@@ -22,6 +28,14 @@ export interface HttpStreamClientInit {
    * @default 2
    */
   maxIdle?: number
+
+  /**
+   * Whether the next stream is opened while a request is under way, where the server is known to close each one after its answer, as
+   * Go's does: opening one costs a round trip.
+   *
+   * @default false
+   */
+  openAhead?: boolean
 }
 
 export interface StreamRequestInit extends AbortOptions {
@@ -42,6 +56,16 @@ export interface StreamRequestInit extends AbortOptions {
 
   /** Names the body in errors. */
   what?: string
+
+  /** Statuses whose body is dropped, and the stream given up where it is long: the body stays empty. Absent: none. */
+  skipBody?: (status: number) => boolean
+
+  /**
+   * Names the time limit in errors.
+   *
+   * @default 'timeout'
+   */
+  limit?: string
 }
 
 /** A whole response. */
@@ -59,14 +83,23 @@ export class HttpStreamClient {
   private readonly libp2p: Pick<Libp2p, 'dialProtocol'>
   private readonly idleTimeout: number
   private readonly maxIdle: number
+  private readonly openAhead: boolean
   private readonly idle = new Map<string, ClientStream[]>() // the last one is the freshest
+  private readonly ahead = new Map<string, Array<Promise<ClientStream | undefined>>>()
+  private readonly closers = new Set<string>() // the oldest first
   private readonly running = new Set<Deadline>()
-  private stopped = false
+  private ended = false
 
   constructor (components: { libp2p: Pick<Libp2p, 'dialProtocol'> }, init: HttpStreamClientInit = {}) {
     this.libp2p = components.libp2p
     this.idleTimeout = init.idleTimeout ?? IDLE_TIMEOUT
     this.maxIdle = init.maxIdle ?? MAX_IDLE
+    this.openAhead = init.openAhead === true && this.maxIdle > 0
+  }
+
+  /** After stop(): requests fail, and trying again is of no use. */
+  get stopped (): boolean {
+    return this.ended
   }
 
   /**
@@ -79,17 +112,20 @@ export class HttpStreamClient {
    * @throws {TimeoutError} and the signal's reason
    */
   async request (peer: PeerId, protocols: string[], init: StreamRequestInit): Promise<StreamResponse> {
-    const { method = 'GET', timeout, maxBodySize, what } = init
-    const deadline = new Deadline('timeout', timeout, init.signal)
+    const { method = 'GET', timeout, maxBodySize, what, skipBody, limit = 'timeout' } = init
+    const deadline = new Deadline(limit, timeout, init.signal)
     this.running.add(deadline)
     try {
-      if (this.stopped) { throw stoppedError() }
+      if (this.ended) { throw stoppedError() }
       const head = headBytes(writeRequestHead(method, init.target, this.headers(peer, init)))
-      const options = { maxBodySize, what, bodyless: method === 'HEAD' }
+      const options = { maxBodySize, what, skipBody, bodyless: method === 'HEAD' }
       const key = `${peer} ${protocols.join(' ')}`
       for (let fresh = false; ; fresh = true) {
-        const stream = (fresh ? undefined : this.takeIdle(key)) ?? await this.open(peer, protocols, deadline)
-        const kept = stream.used
+        const waiting = fresh ? undefined : this.takeIdle(key) ?? await this.takeAhead(key, deadline)
+        const kept = waiting != null
+        const opening = kept ? undefined : this.open(peer, protocols, deadline)
+        if (this.closers.has(key)) { this.prepareNext(key, peer, protocols, timeout) }
+        const stream = waiting ?? await opening as ClientStream
         const { response } = stream
         try {
           await stream.exchange(head, options, deadline, timeout)
@@ -112,13 +148,14 @@ export class HttpStreamClient {
 
   /** Ends the requests under way, and every stream. Requests fail from then on. */
   stop (): void {
-    this.stopped = true
+    this.ended = true
     for (const deadline of this.running) { deadline.end(stoppedError()) }
     for (const stream of [...this.idle.values()].flat()) {
       stream.setBusy()
       stream.destroy(stoppedError())
     }
     this.idle.clear()
+    this.closers.clear()
   }
 
   private headers (peer: PeerId, { headers }: StreamRequestInit): Array<[string, string]> {
@@ -146,6 +183,45 @@ export class HttpStreamClient {
     return stream
   }
 
+  /** One that is being opened, when it is there; undefined: there is none, or it could not be opened. */
+  private async takeAhead (key: string, deadline: Deadline): Promise<ClientStream | undefined> {
+    const opening = this.ahead.get(key)?.shift()
+    if (opening == null) { return undefined }
+    const gone = Promise.withResolvers<never>()
+    deadline.onEnd = gone.reject
+    try {
+      deadline.check()
+      return await Promise.race([opening, gone.promise])
+    } catch (err) {
+      void opening.then(stream => { stream?.end() })
+      throw err
+    } finally {
+      deadline.onEnd = undefined
+    }
+  }
+
+  private prepareNext (key: string, peer: PeerId, protocols: string[], timeout: number): void {
+    const others = this.ahead.get(key) ?? []
+    if (others.length + (this.idle.get(key)?.length ?? 0) >= this.maxIdle) { return }
+    const deadline = new Deadline('timeout', timeout)
+    this.running.add(deadline)
+    const opening = this.open(peer, protocols, deadline).catch(() => undefined).finally(() => {
+      this.running.delete(deadline)
+      deadline.clear()
+    })
+    this.ahead.set(key, [...others, opening])
+    void opening.then(stream => {
+      const left = this.ahead.get(key) ?? []
+      const taken = !left.includes(opening)
+      if (left.length > (taken ? 0 : 1)) {
+        this.ahead.set(key, left.filter(other => other !== opening))
+      } else {
+        this.ahead.delete(key)
+      }
+      if (!taken && stream != null) { this.keep(key, stream, AHEAD_TIMEOUT) }
+    })
+  }
+
   private forget (key: string, stream: ClientStream): void {
     stream.setBusy()
     const left = this.idle.get(key)?.filter(other => other !== stream) ?? []
@@ -157,16 +233,28 @@ export class HttpStreamClient {
   }
 
   private release (key: string, stream: ClientStream): void {
+    if (this.openAhead && stream.response.done) { this.note(key, !stream.response.keepAlive) }
+    this.keep(key, stream, this.idleTimeout)
+  }
+
+  private keep (key: string, stream: ClientStream, ms: number): void {
     const others = this.idle.get(key) ?? []
-    if (this.stopped || !stream.reusable || others.length >= this.maxIdle) {
+    if (this.ended || !stream.reusable || others.length >= this.maxIdle) {
       stream.end()
       return
     }
     this.idle.set(key, [...others, stream])
-    stream.setIdle(this.idleTimeout, () => {
+    stream.setIdle(ms, () => {
       this.forget(key, stream)
       stream.end()
     })
+  }
+
+  private note (key: string, closes: boolean): void {
+    this.closers.delete(key)
+    if (!closes) { return }
+    this.closers.add(key)
+    if (this.closers.size > MAX_CLOSERS) { this.closers.delete(this.closers.values().next().value as string) }
   }
 }
 

@@ -1,0 +1,206 @@
+import type { AbortOptions, Libp2p, PeerId } from '@libp2p/interface'
+import type { Multiaddr } from '@multiformats/multiaddr'
+import type { CID } from 'multiformats/cid'
+import { Deadline } from '../shared/deadline.ts'
+import { HeadQueryError, StalledError, TimeoutError, TransferFailedError, TransportUnavailableError } from '../shared/errors.ts'
+import { makeReachable } from '../shared/reachable.ts'
+import type { SelectorNode, Syncer, SyncerSyncOptions, SyncTransport } from '../shared/types.ts'
+import { endStream } from '../wire/http-stream/end.ts'
+import { StreamReader } from '../wire/streams.ts'
+
+/** For a peer that is connected and has not said yet what it speaks, in milliseconds. */
+const IDENTIFY_TIMEOUT = 1_000
+
+export type RoutedSyncer = Syncer & { readonly workingAddr?: Multiaddr }
+
+/** A way to sync from a peer, if the peer has it. */
+export interface Candidate {
+  transport: SyncTransport
+
+  /** A peer that has it speaks one of them; empty: it is not over libp2p, and always to be had. */
+  protocols: string[]
+
+  /** Less of a sign: looked for when no candidate's protocols are spoken. */
+  lesserProtocols?: string[]
+
+  /** Whether a peer that speaks all these is not meant to be synced from over it. */
+  isNotFor?: (protocols: string[]) => boolean
+  make (): RoutedSyncer
+}
+
+export interface ChosenSyncerInit {
+  peerId: PeerId
+
+  /** Where to find it over libp2p. */
+  addrs: Multiaddr[]
+
+  /** The preferred one first; at least one. */
+  candidates: Candidate[]
+
+  /** Why the other transports are not among them. */
+  lacking: string[]
+
+  /** For finding out which one the peer speaks, in milliseconds. */
+  timeout: number
+}
+
+/**
+ * Syncs over the first of several transports that the peer speaks. Which one that is is found by one negotiation and kept; one that
+ * fails goes behind the others, and it is asked again.
+ */
+export class ChosenSyncer implements RoutedSyncer {
+  private readonly libp2p: Libp2p
+  private readonly init: ChosenSyncerInit
+  private candidates: Candidate[]
+  private readonly syncers = new Map<Candidate, RoutedSyncer>()
+  private chosen: Candidate | undefined
+
+  constructor (libp2p: Libp2p, init: ChosenSyncerInit) {
+    this.libp2p = libp2p
+    this.init = init
+    this.candidates = init.candidates
+  }
+
+  get workingAddr (): Multiaddr | undefined {
+    return this.chosen == null ? undefined : this.syncers.get(this.chosen)?.workingAddr
+  }
+
+  /** From the next transport that the peer speaks when one does not answer. Throws as these do; TransportUnavailableError: none does. */
+  async head (options: AbortOptions = {}): Promise<CID | undefined> {
+    const failures: Array<[Candidate, Error]> = []
+    for (;;) {
+      const left = this.candidates.filter(candidate => !failures.some(([failed]) => failed === candidate))
+      let next: Candidate | undefined
+      try {
+        next = await this.choose(left, options, failures.length > 0)
+      } catch (cause) {
+        options.signal?.throwIfAborted()
+        if (failures.length > 0) { throw this.failed(failures) }
+        throw cause instanceof TransportUnavailableError ? cause : new HeadQueryError(this.init.peerId, { cause })
+      }
+      if (next == null) { throw this.failed(failures) }
+      try {
+        return await this.syncer(next).head(options)
+      } catch (error) {
+        options.signal?.throwIfAborted()
+        this.noteFailure(next, error)
+        if (!isTransportFailure(error)) { throw error }
+        failures.push([next, error])
+      }
+    }
+  }
+
+  async sync (root: CID, selector: SelectorNode, options: SyncerSyncOptions = {}): Promise<void> {
+    const candidate = await this.choose(this.candidates, options)
+    if (candidate == null) { throw this.failed([]) }
+    try {
+      await this.syncer(candidate).sync(root, selector, options)
+    } catch (error) {
+      this.noteFailure(candidate, error)
+      throw error
+    }
+  }
+
+  private syncer (candidate: Candidate): RoutedSyncer {
+    let syncer = this.syncers.get(candidate)
+    if (syncer == null) {
+      syncer = candidate.make()
+      this.syncers.set(candidate, syncer)
+    }
+    return syncer
+  }
+
+  private noteFailure (candidate: Candidate, error: unknown): void {
+    if (!isTransportFailure(error)) { return }
+    if (this.chosen === candidate) { this.chosen = undefined }
+    this.candidates = [...this.candidates.filter(other => other !== candidate), candidate]
+  }
+
+  /** Without a question where there is only one; undefined: the peer speaks none of them. Throws what the peer could not be asked with. */
+  private async choose (among: Candidate[], options: AbortOptions, ask = among.length > 1): Promise<Candidate | undefined> {
+    if (this.chosen != null && among.includes(this.chosen)) { return this.chosen }
+    const sure = among.findIndex(({ protocols }) => protocols.length === 0)
+    const asked = sure === -1 ? among : among.slice(0, sure)
+    let found: Candidate | undefined
+    if (asked.length > 0) {
+      try {
+        found = ask ? await this.spoken(asked, options) : asked[0]
+      } catch (error) {
+        if (sure === -1 || options.signal?.aborted === true) { throw error }
+      }
+    }
+    if (found?.isNotFor?.(await identified(this.libp2p, this.init.peerId, options)) === true) {
+      return this.choose(among.filter(other => other !== found), options, true)
+    }
+    this.chosen = found ?? among[sure]
+    return this.chosen
+  }
+
+  /** The first one that the peer speaks, found by the negotiation of one stream. */
+  private async spoken (among: Candidate[], { signal }: AbortOptions): Promise<Candidate | undefined> {
+    const { peerId, addrs, timeout } = this.init
+    const byProtocol = new Map<string, Candidate>()
+    for (const list of ['protocols', 'lesserProtocols'] as const) {
+      for (const candidate of among) {
+        for (const protocol of candidate[list] ?? []) { byProtocol.set(protocol, candidate) }
+      }
+    }
+    const controller = new AbortController()
+    const deadline = new Deadline('httpTimeout', timeout, signal)
+    deadline.onEnd = reason => { controller.abort(reason) }
+    try {
+      await makeReachable(this.libp2p, peerId, addrs, 'libp2p', controller)
+      const stream = await this.libp2p.dialProtocol(peerId, [...byProtocol.keys()], controller)
+      void endStream(stream, new StreamReader(stream))
+      return byProtocol.get(stream.protocol)
+    } catch (cause: any) {
+      deadline.check()
+      if (cause?.name === 'UnsupportedProtocolError') { return undefined }
+      if (cause instanceof TransportUnavailableError) { throw cause }
+      throw new TransferFailedError(`no connection to ${peerId}: ${cause?.message ?? cause}`, { cause })
+    } finally {
+      deadline.clear()
+    }
+  }
+
+  /** What to throw when nothing is left to try. A transport that failed as the only one that the peer has speaks for itself. */
+  private failed (failures: Array<[Candidate, Error]>): Error {
+    const [, last] = failures.at(-1) ?? []
+    if (failures.length === 1 && last != null && !(last.cause instanceof TransportUnavailableError)) { return last }
+    const tried = this.init.candidates.map(candidate => {
+      const [, error] = failures.find(([failed]) => failed === candidate) ?? []
+      return `${candidate.transport}: ${error?.message ?? `it speaks none of ${candidate.protocols.join(', ')}`}`
+    })
+    return new TransportUnavailableError(this.init.peerId, [...this.init.lacking, ...tried], { cause: last })
+  }
+}
+
+/** What a peer that we are connected to says that it speaks; only what we have seen where identify is not used, or takes long. */
+async function identified (libp2p: Libp2p, peerId: PeerId, { signal }: AbortOptions): Promise<string[]> {
+  const heard = Promise.withResolvers<void>()
+  const onEnd = (): void => { heard.resolve() }
+  const onIdentify = ({ detail }: CustomEvent<{ peerId: PeerId }>): void => { if (detail.peerId.equals(peerId)) { heard.resolve() } }
+  const timer = setTimeout(onEnd, IDENTIFY_TIMEOUT)
+  libp2p.addEventListener('peer:identify', onIdentify)
+  signal?.addEventListener('abort', onEnd)
+  try {
+    const { protocols, metadata } = await libp2p.peerStore.get(peerId, { signal })
+    if (metadata.has('AgentVersion') || !libp2p.getProtocols().some(protocol => protocol.endsWith('/id/1.0.0'))) { return protocols }
+    await heard.promise
+    signal?.throwIfAborted()
+    return (await libp2p.peerStore.get(peerId, { signal })).protocols
+  } catch {
+    signal?.throwIfAborted()
+    return []
+  } finally {
+    clearTimeout(timer)
+    libp2p.removeEventListener('peer:identify', onIdentify)
+    signal?.removeEventListener('abort', onEnd)
+  }
+}
+
+/** Not an answer of the publisher: another transport may do better. */
+function isTransportFailure (error: unknown): error is Error {
+  return error instanceof HeadQueryError || error instanceof TransferFailedError || error instanceof TimeoutError ||
+    error instanceof StalledError || error instanceof TransportUnavailableError
+}

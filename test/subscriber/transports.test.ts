@@ -1,0 +1,225 @@
+import { deepEqual, equal, match, ok, rejects, throws } from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { generateKeyPair } from '@libp2p/crypto/keys'
+import type { Libp2p, PrivateKey } from '@libp2p/interface'
+import { createLinkSystem } from '../../src/store/link-system.ts'
+import { Subscriber } from '../../src/subscriber/subscriber.ts'
+import type { LinkSystem, PublisherInit, SubscriberInit } from '../../src/shared/types.ts'
+import { headProtocol } from '../../src/syncers/dtsync/index.ts'
+import { FaultyPublisher, TestNet, type TestPublisher } from '../../src/testing/index.ts'
+import { inTime, recorder, TOPIC } from '../support/hall.ts'
+import { RawServer } from '../wire/http-kit.ts'
+
+const HTTP = '/http/1.1'
+const HEAD = headProtocol(TOPIC)
+const GRAPHSYNC = '/ipfs/graphsync/2.0.0'
+
+interface Dual { publisher: TestPublisher, libp2p: Libp2p, privateKey: PrivateKey }
+
+async function dual (net: TestNet, init: PublisherInit & { chain?: number } = {}): Promise<Dual> {
+  const privateKey = await generateKeyPair('Ed25519')
+  const libp2p = await net.node({ privateKey })
+  return { privateKey, libp2p, publisher: await net.publisher({ http: false, chain: 3, topic: TOPIC, ...init, components: { libp2p, privateKey } }) }
+}
+
+/** A subscriber, and which protocols it opened streams of to a peer, in order. */
+async function subscriberOf (net: TestNet, init: SubscriberInit = {}): Promise<{ subscriber: Subscriber, linkSystem: LinkSystem, opened: string[], node: Libp2p }> {
+  const node = await net.node()
+  const opened: string[] = []
+  const counting = new Proxy(node, {
+    get (target: any, field) {
+      if (field !== 'dialProtocol') { return typeof target[field] === 'function' ? target[field].bind(target) : target[field] }
+      return async (...args: [any, any, any]) => {
+        const stream = await node.dialProtocol(...args)
+        opened.push(stream.protocol)
+        return stream
+      }
+    }
+  })
+  const made = await net.subscriber({ topic: TOPIC, httpTimeout: 5_000, httpRetry: false, ...init, components: { libp2p: counting } })
+  return { ...made, opened, node }
+}
+
+describe('a subscriber without being told which transport', () => {
+  const cases: Array<[string, PublisherInit, SubscriberInit, string]> = [
+    ['a publisher of both: dtsync, which asks once for all', {}, {}, GRAPHSYNC],
+    ['a publisher of both, by its preference', {}, { transports: ['ipnisync', 'dtsync'] }, HTTP],
+    ['a publisher of both, with one transport only', {}, { transports: ['ipnisync'] }, HTTP],
+    ['a publisher of both, without a topic', {}, { topic: undefined }, HTTP],
+    ['a publisher of ipnisync', { dtsync: false }, {}, HTTP],
+    ['a publisher of ipnisync without a topic', { topic: undefined }, {}, HTTP],
+    ['a publisher of dtsync', { ipnisync: false }, {}, GRAPHSYNC],
+    ['a publisher of dtsync, though the other is preferred', { ipnisync: false }, { transports: ['ipnisync', 'dtsync'] }, GRAPHSYNC]
+  ]
+  for (const [what, publisherInit, init, protocol] of cases) {
+    it(`syncs from ${what}`, async () => {
+      await using net = new TestNet()
+      const { publisher } = await dual(net, publisherInit)
+      const seen = recorder()
+      const { subscriber, opened } = await subscriberOf(net, { blockHook: seen.hook, ...init })
+      equal(String(await subscriber.sync(publisher.info)), String(publisher.cids[0]))
+      deepEqual(seen.texts(), publisher.cids.map(String))
+      ok(opened.includes(protocol), opened.join())
+      ok(!opened.slice(1).includes(protocol === HTTP ? GRAPHSYNC : HTTP), opened.join()) // the first one is the question
+      const [added] = await publisher.extend(1)
+      const asked = opened.length
+      equal(String(await subscriber.sync(publisher.info)), String(added))
+      ok(opened.slice(asked).every(other => other === protocol), `asked again: ${opened.slice(asked).join()}`)
+      equal(seen.cids.length, 4)
+    })
+  }
+
+  it('syncs a CID that is known', async () => {
+    await using net = new TestNet()
+    for (const init of [{ dtsync: false }, { ipnisync: false }, {}] as const) {
+      const { publisher } = await dual(net, init)
+      const { subscriber, linkSystem } = await subscriberOf(net)
+      await subscriber.sync(publisher.info, { cid: publisher.cids[1] })
+      deepEqual(await Promise.all(publisher.cids.map(cid => linkSystem.has(cid))), [false, true, true])
+    }
+  })
+
+  it('takes HTTP where an address is known, also when it is connected over libp2p', async () => {
+    await using net = new TestNet()
+    const { publisher, libp2p } = await dual(net, { http: { listen: '127.0.0.1:0' } })
+    const { subscriber, opened, node } = await subscriberOf(net)
+    await node.dial(libp2p.getMultiaddrs())
+    await subscriber.sync(publisher.info)
+    deepEqual(opened, [])
+    equal(subscriber.httpPeerStore.get(publisher.id).length, 1)
+  })
+
+  it('takes streams before HTTP when told to, and HTTP where there are none', async () => {
+    await using net = new TestNet()
+    const { publisher, libp2p } = await dual(net, { http: { listen: '127.0.0.1:0' } })
+    const { subscriber, opened } = await subscriberOf(net, { transports: ['ipnisync', 'http'] })
+    await subscriber.sync(publisher.info)
+    ok(opened.includes(HTTP))
+    await libp2p.stop()
+    await publisher.extend(1)
+    equal(String(await inTime(subscriber.sync(publisher.info))), String(publisher.cids[0]))
+    equal(subscriber.httpPeerStore.get(publisher.id).length, 1)
+  })
+
+  it('follows a publisher that changes from one to the other', async () => {
+    await using net = new TestNet()
+    const { publisher, libp2p, privateKey } = await dual(net, { ipnisync: false })
+    const { subscriber } = await subscriberOf(net)
+    await subscriber.sync(publisher.info)
+    await publisher.publisher.stop()
+    const components = { libp2p, privateKey, linkSystem: publisher.linkSystem }
+    const next = await net.publisher({ http: false, dtsync: false, chain: 5, components })
+    equal(String(await subscriber.sync(next.info)), String(next.cids[0]))
+    await next.publisher.stop()
+    const again = await net.publisher({ http: false, ipnisync: false, topic: TOPIC, chain: 6, components })
+    equal(String(await subscriber.sync(again.info)), String(again.cids[0]))
+  })
+
+  it('does not take the head of another topic over streams for its own', async () => {
+    await using net = new TestNet()
+    const { publisher } = await dual(net)
+    const { subscriber } = await subscriberOf(net, { topic: '/other' })
+    await rejects(subscriber.sync(publisher.info), { name: 'HeadQueryError', message: /\/legs\/head\/other/ })
+    await rejects(subscriber.sync(publisher.info), { name: 'HeadQueryError' })
+  })
+})
+
+describe('a publisher that offers a transport and does not answer on it', () => {
+  const silent = async (libp2p: Libp2p, ...protocols: string[]): Promise<RawServer[]> =>
+    Promise.all(protocols.map(async protocol => RawServer.start(libp2p, protocol, () => {})))
+
+  it('offers both: an error that lists what was tried, in time', async () => {
+    await using net = new TestNet()
+    const libp2p = await net.node()
+    await silent(libp2p, HEAD, HTTP)
+    const { subscriber } = await subscriberOf(net, { httpTimeout: 300 })
+    await rejects(inTime(subscriber.sync({ id: libp2p.peerId, multiaddrs: libp2p.getMultiaddrs() }), 3_000), (err: any) => {
+      equal(err.name, 'TransportUnavailableError')
+      deepEqual(err.tried.map((text: string) => text.split(':')[0]), ['http', 'dtsync', 'ipnisync'])
+      for (const text of err.tried.slice(1)) { match(text, /no answer within 300 ms/) }
+      return err.cause.name === 'HeadQueryError'
+    })
+  })
+
+  it('offers one: its error', async () => {
+    await using net = new TestNet()
+    for (const protocol of [HEAD, HTTP]) {
+      const libp2p = await net.node()
+      await silent(libp2p, protocol)
+      const { subscriber } = await subscriberOf(net, { httpTimeout: 300 })
+      const synced = subscriber.sync({ id: libp2p.peerId, multiaddrs: libp2p.getMultiaddrs() })
+      await rejects(inTime(synced, 3_000), { name: 'HeadQueryError', message: /no answer within 300 ms/ })
+    }
+  })
+
+  it('answers on the other: synced from there, from then on without asking the first one', async () => {
+    await using net = new TestNet()
+    const { publisher, libp2p } = await dual(net, { dtsync: false })
+    const [raw] = await silent(libp2p, HEAD)
+    const { subscriber } = await subscriberOf(net, { httpTimeout: 500 })
+    for (let i = 0; i < 3; i++) {
+      await publisher.extend(1)
+      equal(String(await inTime(subscriber.sync(publisher.info), 5_000)), String(publisher.cids[0]))
+    }
+    equal(raw.requests.length, 1)
+  })
+
+  it('offers none: an error that lists what was tried', async () => {
+    await using net = new TestNet()
+    const libp2p = await net.node()
+    const info = { id: libp2p.peerId, multiaddrs: libp2p.getMultiaddrs() }
+    const { subscriber } = await subscriberOf(net)
+    const isListed = (err: any): boolean => {
+      deepEqual([err.name, err.tried.length], ['TransportUnavailableError', 3])
+      match(err.message, /http: needs an HTTP address.*dtsync: it speaks none of \/legs\/head.*ipnisync: it speaks none of \/http\/1.1/)
+      return true
+    }
+    await rejects(subscriber.sync(info), isListed)
+    await rejects(subscriber.sync(info, { cid: (await dual(net)).publisher.cids[0] }), isListed)
+    const { subscriber: without } = await subscriberOf(net, { topic: undefined })
+    await rejects(without.sync(info), { name: 'TransportUnavailableError', message: /dtsync: needs a topic; ipnisync: it/ })
+  })
+
+  it('is not there: HeadQueryError, after one dial', async () => {
+    await using net = new TestNet()
+    const { publisher, libp2p } = await dual(net)
+    const { info } = publisher
+    await libp2p.stop()
+    const { subscriber } = await subscriberOf(net)
+    await rejects(inTime(subscriber.sync(info), 5_000), { name: 'HeadQueryError' })
+    await rejects(inTime(subscriber.sync(info, { cid: publisher.cids[0] }), 5_000), { name: 'TransferFailedError' })
+  })
+
+  it('does not negotiate: aborted by the caller, or after httpTimeout', async () => {
+    await using net = new TestNet()
+    const { createServer } = await import('node:net')
+    await using server = createServer(socket => { socket.on('error', () => {}) }).listen(0, '127.0.0.1')
+    const { multiaddr } = await import('@multiformats/multiaddr')
+    const { peerId } = await net.node()
+    const port = (server.address() as any).port
+    const info = { id: peerId, multiaddrs: [multiaddr(`/ip4/127.0.0.1/tcp/${port}`)] }
+    const { subscriber } = await subscriberOf(net, { httpTimeout: 300 })
+    await rejects(inTime(subscriber.sync(info), 3_000), { name: 'HeadQueryError', cause: { name: 'TimeoutError' } })
+    const reason = new Error('enough')
+    const { subscriber: patient } = await subscriberOf(net)
+    const controller = new AbortController()
+    server.once('connection', () => { controller.abort(reason) })
+    await rejects(inTime(patient.sync(info, { signal: controller.signal }), 3_000), err => err === reason)
+  })
+})
+
+describe('transports', () => {
+  it('are checked', () => {
+    for (const transports of [[], ['ftp'], ['http', 'http'], 'http', null] as any[]) {
+      throws(() => new Subscriber({ linkSystem: createLinkSystem() }, { transports }), { name: 'InvalidOptionError', field: 'transports' })
+    }
+  })
+
+  it('that are left out are not used', async () => {
+    await using net = new TestNet()
+    await using faulty = await FaultyPublisher.start({ linkSystem: createLinkSystem() })
+    const { subscriber } = await subscriberOf(net, { transports: ['dtsync', 'ipnisync'] })
+    await rejects(subscriber.sync(faulty.info), { name: 'TransportUnavailableError' })
+    deepEqual(faulty.requests, [])
+  })
+})
