@@ -162,3 +162,20 @@ export async function storeSizes (linkSystem: LinkSystem, sizes: number[]): Prom
   const blocks = await Promise.all(sizes.map(async (size, i) => await linkSystem.store(new Uint8Array(size).fill(i + 1), { codec: raw })))
   return [await linkSystem.store({ blocks }, { codec: dagCbor }), ...blocks]
 }
+
+/**
+ * Entries as a HAMT, in the form of IPLD's HashMap: a node links to `width` nodes, `depth` levels below the root. Dag-json, which
+ * goes over HTTP; in the order of a walk. What is in which bucket is made up.
+ */
+export async function storeHamt (linkSystem: LinkSystem, width: number, depth: number): Promise<CID[]> {
+  let leaves = 0
+  const store = async (level: number): Promise<CID[]> => {
+    const below: CID[][] = []
+    if (level < depth) { for (let i = 0; i < width; i++) { below.push(await store(level + 1)) } }
+    const bucket = [[new Uint8Array(34).fill(++leaves), true]] // entries are pairs of a key and a value
+    const node = [new Uint8Array(32).fill(1), [...below.map(([child]) => child), bucket]]
+    const cid = await linkSystem.store(level === 0 ? { hashAlg: 0x12, bucketSize: 3, hamt: node } : node)
+    return [cid, ...below.flat()]
+  }
+  return await store(0)
+}
