@@ -2,7 +2,7 @@ import { deepEqual, equal, ok, rejects } from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { createLinkSystem } from '../../src/index.ts'
 import { GoPeer, type Commands, type PublisherAddress } from './go-peer.ts'
-import { blocksOf, storeHamt } from './support.ts'
+import { blocksOf, onCarrier, storeHamt, type Carrier } from './support.ts'
 
 // Go to Go: what the Go programs do by themselves, which is what the tests against ours build on.
 
@@ -20,12 +20,10 @@ async function pair (): Promise<Pair> {
   }
 }
 
-const isHttp = (addr: string): boolean => addr.includes('/http')
-
 /** What the subscriber is told: by `carrier` the addresses of one kind, or all of them. */
-async function publish (publisher: GoPeer, init: Commands['publisher'][0], carrier?: 'http' | 'streams'): Promise<PublisherAddress> {
-  const { peerId, addrs } = await publisher.call('publisher', init)
-  return { peerId, addrs: carrier == null ? addrs : addrs.filter(addr => isHttp(addr) === (carrier === 'http')) }
+async function publish (publisher: GoPeer, init: Commands['publisher'][0], carrier?: Carrier): Promise<PublisherAddress> {
+  const address = await publisher.call('publisher', init)
+  return carrier == null ? address : onCarrier(address, carrier)
 }
 
 const KINDS = [
