@@ -8,7 +8,7 @@ const ROUND_TRIPS = [0, 40, 200]
 const SYNC_TIMEOUT = 300_000
 
 /** Go makes a round trip for each chunk: 200 ms of it are measured over fewer, the rate is the same. */
-const adsOf = (pair: Pair, roundTrip: number): number => pair.subscriber === 'Go' && roundTrip > 100 ? ADS / 10 : ADS
+const adsOf = (pair: Pair, roundTrip: number): number => pair.subscriber === 'Go' && roundTrip > 100 ? ADS / 20 : ADS
 
 export interface EntriesFigures { wire: string, roundTrip: number, pair: string, ads: number, ms: number[], peaks: number[] }
 
