@@ -10,7 +10,7 @@ export interface Pair { publisher: Side, subscriber: Side }
 /** What they speak, and the version of Go that speaks it: the last one with dtsync is v0.4.0. */
 export interface Wire { name: string, go: GoVersion, transport: 'http' | 'dtsync' | 'libp2phttp' }
 export const HTTP: Wire = { name: 'plain HTTP', go: 'v078', transport: 'http' }
-export const STREAMS: Wire = { name: 'HTTP over libp2p streams', go: 'v078', transport: 'libp2phttp' }
+export const STREAMS: Wire = { name: 'libp2p streams', go: 'v078', transport: 'libp2phttp' }
 export const DTSYNC: Wire = { name: 'dtsync', go: 'v040', transport: 'dtsync' }
 
 export const PAIRS: Array<Pair & { name: string }> = [
