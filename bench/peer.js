@@ -67,22 +67,38 @@ const commands = {
     await node.dial(addrs.map(addr => multiaddr(`${addr}/p2p/${peerId}`)), { signal: AbortSignal.timeout(timeout) })
   },
 
-  /** Nodes as the Go peer makes them. */
-  async chain ({ count, payload = 0, codec = 'dag-json' }) {
-    const { encode, code } = { 'dag-json': dagJson, 'dag-cbor': dagCbor }[codec]
+  /** Nodes and advertisements as the Go peer makes them, but that these are not signed. */
+  async chain ({ count, payload = 0, codec = 'dag-json', kind, entries = 0 }) {
+    const chunks = []
     for (let i = 0; i < count; i++) {
-      const bytes = encode({ Index: i, Payload: randomBytes(payload), ...(head != null && { PreviousID: head }) })
-      head = CID.createV1(code, Digest.create(SHA2_256, createHash('sha256').update(bytes).digest()))
-      await linkSystem.blockstore.put(head, bytes)
+      const previous = head != null && { PreviousID: head }
+      if (kind !== 'ad') {
+        head = await put({ Index: i, Payload: randomBytes(payload), ...previous }, codec)
+        continue
+      }
+      const mine = await entryChunks(entries)
+      chunks.push(...mine)
+      head = await put({
+        Provider: node.peerId.toString(),
+        Addresses: ['/ip4/127.0.0.1/tcp/9999'],
+        Entries: mine[0],
+        ContextID: randomBytes(32),
+        Metadata: randomBytes(payload),
+        IsRm: false,
+        Signature: randomBytes(64),
+        ...previous
+      }, codec)
     }
     await publisher?.setRoot(head)
-    return { head: head.toString(), cids: [], entries: [] }
+    return { head: head.toString(), cids: [], entries: chunks.map(String) }
   },
 
   async publisher ({ transport = 'http', listen = '127.0.0.1:0', handlerPath, headTopic, ...args }) {
-    const init = transport === 'dtsync'
-      ? { topic: args.topic, dtsync: {} }
-      : { topic, http: { listen, handlerPath, headTopic }, dtsync: false }
+    const init = {
+      http: { topic, http: { listen, handlerPath, headTopic }, dtsync: false, ipnisync: false },
+      libp2phttp: { topic, ipnisync: { headTopic }, dtsync: false },
+      dtsync: { topic: args.topic, dtsync: {}, ipnisync: false }
+    }[transport]
     publisher = await createPublisher({ libp2p: node, linkSystem, privateKey: node.key }, { root: head, ...init })
     const addrs = publisher.addrs().map(String).filter(addr => addr.includes('/http') === (transport === 'http'))
     return { peerId: publisher.id.toString(), addrs }
@@ -115,6 +131,14 @@ const commands = {
     return { cid: cid?.toString() ?? null, ms: performance.now() - begin, count: hookCalls, cids: [] }
   },
 
+  async syncEntries ({ peerId, addrs, cids, concurrency, timeout }) {
+    hookCalls = 0
+    const target = { id: peerIdFromString(peerId), multiaddrs: addrs.map(addr => multiaddr(addr)) }
+    const begin = performance.now()
+    await subscriber.syncEntries(target, cids.map(cid => CID.parse(cid)), { concurrency, signal: AbortSignal.timeout(timeout) })
+    return { cid: null, ms: performance.now() - begin, count: hookCalls, cids: [] }
+  },
+
   async latest ({ peerId }) {
     return (await subscriber.getLatestSync(peerIdFromString(peerId)))?.toString() ?? null
   },
@@ -132,6 +156,24 @@ const commands = {
     const { user, system } = process.cpuUsage()
     return { rss: bytes('VmRSS'), peak: bytes('VmHWM'), cpu: (user + system) / 1e3 }
   }
+}
+
+async function put (value, codec = 'dag-json') {
+  const { encode, code } = { 'dag-json': dagJson, 'dag-cbor': dagCbor }[codec]
+  const bytes = encode(value)
+  const cid = CID.createV1(code, Digest.create(SHA2_256, createHash('sha256').update(bytes).digest()))
+  await linkSystem.blockstore.put(cid, bytes)
+  return cid
+}
+
+/** Newest first, as they are linked. */
+async function entryChunks (count) {
+  const chunks = []
+  for (let i = 0; i < count; i++) {
+    const multihash = Digest.create(SHA2_256, randomBytes(32)).bytes
+    chunks.unshift(await put({ Entries: [multihash], ...(chunks.length > 0 && { Next: chunks[0] }) }))
+  }
+  return chunks
 }
 
 async function report (events) {

@@ -8,9 +8,10 @@ export type Side = 'Go' | 'ours'
 export interface Pair { publisher: Side, subscriber: Side }
 
 /** What they speak, and the version of Go that speaks it: the last one with dtsync is v0.4.0. */
-export interface Wire { go: GoVersion, transport: 'http' | 'dtsync' }
-export const HTTP: Wire = { go: 'v078', transport: 'http' }
-export const DTSYNC: Wire = { go: 'v040', transport: 'dtsync' }
+export interface Wire { name: string, go: GoVersion, transport: 'http' | 'dtsync' | 'libp2phttp' }
+export const HTTP: Wire = { name: 'plain HTTP', go: 'v078', transport: 'http' }
+export const STREAMS: Wire = { name: 'libp2p streams', go: 'v078', transport: 'libp2phttp' }
+export const DTSYNC: Wire = { name: 'dtsync', go: 'v040', transport: 'dtsync' }
 
 /** BENCH_PROFILE=folder: CPU profiles of our processes go there. */
 const { BENCH_PROFILE } = process.env
@@ -48,11 +49,19 @@ export interface PairInit {
   codec?: ChainCodec
   segmentDepthLimit?: number
   wire?: Wire
+
+  /** Chunks of each of so many advertisements; absent: nodes, not advertisements. */
+  entries?: number
 }
 
+/** What the publisher serves: the first chunk of each advertisement, the oldest one first. */
+export interface Served { entries: string[] }
+
 /** Runs `use` with a fresh publisher that serves a chain, by default over plain HTTP, and a fresh subscriber; stops both. */
-export async function withPair<T> (pair: Pair, init: PairInit, use: (publisher: Running, subscriber: Running) => Promise<T>): Promise<T> {
-  const { wire = HTTP, segmentDepthLimit } = init
+export async function withPair<T> (
+  pair: Pair, init: PairInit, use: (publisher: Running, subscriber: Running, served: Served) => Promise<T>
+): Promise<T> {
+  const { wire = HTTP, segmentDepthLimit, count, payload, codec, entries = 0 } = init
   const running: Running[] = []
   try {
     const publisher = await startPeer(pair.publisher, 1, undefined, wire)
@@ -63,10 +72,12 @@ export async function withPair<T> (pair: Pair, init: PairInit, use: (publisher: 
       await publisher.peer.call('gossip', { topic: TOPIC })
       await subscriber.peer.call('gossip', { topic: TOPIC })
     }
-    await publisher.peer.call('chain', { count: init.count, payload: init.payload, codec: init.codec }, 120_000)
+    const kind = entries > 0 ? 'ad' : 'node'
+    const chain = await publisher.peer.call('chain', { count, payload, codec, kind, entries, list: entries > 0 }, 120_000)
     const { addrs } = await publisher.peer.call('publisher', { transport: wire.transport, topic: TOPIC })
     await subscriber.peer.call('subscriber', { topic: TOPIC, receive: init.gossip === true, segmentDepthLimit })
-    return await use({ ...publisher, addrs }, subscriber)
+    const served = { entries: (chain.entries ?? []).filter((_, i) => i % entries === 0) }
+    return await use({ ...publisher, addrs }, subscriber, served)
   } finally {
     await Promise.all(running.map(async ({ peer }) => { await peer.stop() }))
   }

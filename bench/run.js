@@ -5,13 +5,15 @@ import { parseArgs } from 'node:util'
 import { GO_PEERS, haveGo, versionsOf } from '../test/interop/go-build.ts'
 import { benchAnnounce } from './announce.ts'
 import { benchDtsync } from './dtsync.ts'
+import { benchEntries } from './entries.ts'
 import { benchMemory } from './memory.ts'
-import { announceReport, memoryReport, requirements, syncReport, walkReport } from './report.ts'
+import { STREAMS } from './peers.ts'
+import { announceReport, entriesReport, memoryReport, requirements, syncReport, walkReport } from './report.ts'
 import { benchSync } from './sync.ts'
 import { table } from './table.ts'
 import { benchWalk } from './walks.ts'
 
-const PARTS = ['sync', 'announce', 'memory', 'walk', 'dtsync']
+const PARTS = ['sync', 'streams', 'entries', 'announce', 'memory', 'walk', 'dtsync']
 const LIMIT = 60 * 60_000
 
 const { values, positionals } = parseArgs({ allowPositionals: true, options: { runs: { type: 'string', default: '5' } } })
@@ -29,7 +31,7 @@ setTimeout(() => {
 
 const say = text => { console.error(text) }
 const { dir, toolchain } = GO_PEERS.v078
-if (parts.some(part => ['sync', 'announce', 'dtsync'].includes(part)) && !await haveGo()) {
+if (parts.some(part => !['memory', 'walk'].includes(part)) && !await haveGo()) {
   console.error('Go is not installed: only `npm run bench -- memory walk` runs without it')
   process.exit(1)
 }
@@ -45,6 +47,14 @@ if (parts.includes('sync')) {
     measured[`sync${count}`] = figures
     console.log(`\n${syncReport(count, runs, figures)}`)
   }
+}
+if (parts.includes('streams')) {
+  measured.streams = await benchSync(10_000, runs, say, { wire: STREAMS })
+  console.log(`\n${syncReport(10_000, runs, measured.streams, STREAMS.name)}`)
+}
+if (parts.includes('entries')) {
+  measured.entries = await benchEntries(Math.min(runs, 3), say)
+  console.log(`\n${entriesReport(measured.entries)}`)
 }
 if (parts.includes('announce')) {
   measured.announce = await benchAnnounce(Math.min(runs, 3), say)

@@ -30,7 +30,7 @@ export async function syncOnce (pair: Pair, count: number, { delay, ...init }: S
   })
 }
 
-function portOf (addrs: string[]): number {
+export function portOf (addrs: string[]): number {
   return Number(/\/tcp\/(\d+)/.exec(addrs.join())?.[1])
 }
 

@@ -9,7 +9,10 @@ import type { ChildProcessWithoutNullStreams } from 'node:child_process'
 export type KeyType = 'ed25519' | 'secp256k1' | 'rsa' | 'ecdsa'
 /** Who and where a publisher is. */
 export interface PublisherAddress { peerId: string, addrs: string[] }
-export type Transport = 'http' | 'dtsync' | 'libp2phttp'
+/** libp2phttp is ipnisync over libp2p streams; both: over HTTP as well. v0.7.8 has these two, v0.4.0 has dtsync. */
+export type Transport = 'http' | 'dtsync' | 'libp2phttp' | 'both'
+/** Of entries: a chain of chunks, its first chunk alone, or a HAMT. */
+export type EntriesKind = 'chain' | 'one' | 'hamt'
 export type ChainCodec = 'dag-json' | 'dag-cbor'
 /** Calls of the block hook; CIDs of the first 2,000. */
 export interface HookCalls { count: number, cids: string[] }
@@ -94,11 +97,13 @@ export interface Commands extends GateCommands {
     anySelector?: boolean
   }>
   closeSubscriber: Command<{}>
-  /** To the head, to `cid`, or the chain of entry chunks from `entries`; up to the latest sync, or to `stop`. */
+  /** To the head, to `cid`, or the entries of an advertisement from `entries`; up to the latest sync, or to `stop`. */
   sync: Command<
-    PublisherAddress & { cid?: string, stop?: string, entries?: string, depthLimit?: number, resync?: boolean },
+    PublisherAddress & { cid?: string, stop?: string, entries?: string, kind?: EntriesKind, depthLimit?: number, resync?: boolean },
     Synced
   >
+  /** The chains of entry chunks of many advertisements: Go one after the other, ours so many at once. */
+  syncEntries: Command<PublisherAddress & { cids: string[], concurrency?: number }, Synced>
   /** What a selector reaches, by v0.4.0's dtsync alone; not on a peer with a subscriber or publisher, whose streams it takes over. */
   dtsync: Command<PublisherAddress & { topic: string, cid: string, selector: DagJson }, Synced>
   /** Cancels the contexts of all `sync` and `dtsync` that run. */

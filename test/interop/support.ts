@@ -5,6 +5,7 @@ import { peerIdFromString } from '@libp2p/peer-id'
 import { MemoryBlockstore } from 'blockstore-core'
 import { CID } from 'multiformats/cid'
 import * as raw from 'multiformats/codecs/raw'
+import { sha256 } from 'multiformats/hashes/sha2'
 import { createLinkSystem } from '../../src/index.ts'
 import { createNode } from '../../src/testing/node.ts'
 import { parseMultiaddrs } from '../../src/shared/multiaddrs.ts'
@@ -19,6 +20,13 @@ const EVENT_TIMEOUT = 30_000
 
 export const DTSYNC_TOPIC = '/indexer/ingest/interop'
 
+/** What ipnisync goes over, and what the Go peer calls it. */
+export const CARRIERS = { streams: 'libp2phttp', http: 'http' } as const
+export type Carrier = keyof typeof CARRIERS
+
+/** Bytes of payload of dag-json nodes, up to a block of 3.5 MiB. */
+export const PAYLOADS = [1, 2, 1_000, 49_000, 196_608, 786_432, 1_572_864, 2_752_000]
+
 /** What the Go peer says of a publisher, for our subscriber. */
 export function infoOf ({ peerId, addrs }: PublisherAddress): PeerInfo {
   return { id: peerIdFromString(peerId), multiaddrs: parseMultiaddrs(addrs) }
@@ -28,6 +36,17 @@ export function infoOf ({ peerId, addrs }: PublisherAddress): PeerInfo {
 export function addressOf (ours: { id: PeerId, addrs (): Multiaddr[] } | Libp2p): PublisherAddress {
   const [id, addrs] = 'peerId' in ours ? [ours.peerId, ours.getMultiaddrs()] : [ours.id, ours.addrs()]
   return { peerId: id.toString(), addrs: addrs.map(String) }
+}
+
+/** What a publisher that has both carriers serves on one of them. */
+export function onCarrier ({ peerId, addrs }: PublisherAddress, carrier: Carrier): PublisherAddress {
+  return { peerId, addrs: addrs.filter(addr => addr.includes('/http') === (carrier === 'http')) }
+}
+
+/** host:port of an address. */
+export function hostOf (addr: string): string {
+  const [, host, port] = /ip4\/([^/]+)\/tcp\/(\d+)/.exec(addr) ?? []
+  return `${host}:${port}`
 }
 
 /** A selector or voucher, as it goes into a JSON line. */
@@ -161,4 +180,31 @@ export class HeldBlockstore extends MemoryBlockstore {
 export async function storeSizes (linkSystem: LinkSystem, sizes: number[]): Promise<CID[]> {
   const blocks = await Promise.all(sizes.map(async (size, i) => await linkSystem.store(new Uint8Array(size).fill(i + 1), { codec: raw })))
   return [await linkSystem.store({ blocks }, { codec: dagCbor }), ...blocks]
+}
+
+/**
+ * Entries as a HAMT, in the form of IPLD's HashMap: a node links to `width` nodes, `depth` levels below the root. Dag-json, which
+ * goes over HTTP; in the order of a walk. What is in which bucket is made up.
+ */
+export async function storeHamt (linkSystem: LinkSystem, width: number, depth: number): Promise<CID[]> {
+  let leaves = 0
+  const store = async (level: number): Promise<CID[]> => {
+    const below: CID[][] = []
+    if (level < depth) { for (let i = 0; i < width; i++) { below.push(await store(level + 1)) } }
+    const bucket = [[new Uint8Array(34).fill(++leaves), true]] // entries are pairs of a key and a value
+    const node = [new Uint8Array(32).fill(1), [...below.map(([child]) => child), bucket]]
+    const cid = await linkSystem.store(level === 0 ? { hashAlg: 0x12, bucketSize: 3, hamt: node } : node)
+    return [cid, ...below.flat()]
+  }
+  return await store(0)
+}
+
+/** A chain of IPNI's entry chunks, the first of which is what an advertisement links to. */
+export async function storeEntries (linkSystem: LinkSystem, count: number, seed: string): Promise<CID[]> {
+  const chunks: CID[] = []
+  for (let i = count; i > 0; i--) {
+    const { bytes } = await sha256.digest(Buffer.from(`${seed} ${i}`))
+    chunks.unshift(await linkSystem.store({ Entries: [bytes], ...(chunks.length > 0 && { Next: chunks[0] }) }))
+  }
+  return chunks
 }

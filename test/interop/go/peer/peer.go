@@ -64,6 +64,7 @@ func (p *peer) commands() map[string]lines.Command {
 		"subscriber":      lines.Typed(p.startSubscriber),
 		"closeSubscriber": lines.Typed(p.closeSubscriber),
 		"sync":            lines.Typed(p.sync),
+		"syncEntries":     lines.Typed(p.syncEntries),
 		"cancelSyncs":     lines.Typed(p.cancelSyncs),
 		"dtsync":          lines.Typed(p.pull),
 		"waitHooks":       lines.Typed(p.waitHooks),

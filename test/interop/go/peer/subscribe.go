@@ -28,7 +28,7 @@ const maxListed = 2000
 type hook struct {
 	sync.Mutex
 	count int
-	cids  []string
+	cids  []cid.Cid
 }
 
 func (h *hook) add(c cid.Cid) {
@@ -36,7 +36,7 @@ func (h *hook) add(c cid.Cid) {
 	defer h.Unlock()
 	h.count++
 	if len(h.cids) < maxListed {
-		h.cids = append(h.cids, c.String())
+		h.cids = append(h.cids, c)
 	}
 }
 
@@ -46,10 +46,20 @@ func (h *hook) reset() {
 	h.count, h.cids = 0, nil
 }
 
+func (h *hook) list() []cid.Cid {
+	h.Lock()
+	defer h.Unlock()
+	return append([]cid.Cid{}, h.cids...)
+}
+
 func (h *hook) result() map[string]any {
 	h.Lock()
 	defer h.Unlock()
-	return map[string]any{"count": h.count, "cids": append([]string{}, h.cids...)}
+	list := make([]string, len(h.cids))
+	for i, c := range h.cids {
+		list[i] = c.String()
+	}
+	return map[string]any{"count": h.count, "cids": list}
 }
 
 // recordIn makes a block hook that tells each of the recorders.
@@ -128,6 +138,7 @@ type syncArgs struct {
 	Cid        string // sync to it, instead of to the head
 	Stop       string // instead of the latest sync
 	Entries    string // sync this chain of entry chunks
+	Kind       string // of entries: "chain", "one" for the first chunk alone, or "hamt"
 	DepthLimit int64
 	Resync     bool
 }
@@ -173,16 +184,63 @@ func (p *peer) sync(ctx context.Context, args syncArgs) (any, error) {
 		if target, err = cid.Decode(args.Entries); err != nil {
 			return nil, err
 		}
-		count := func(_ libpeer.ID, c cid.Cid, _ dagsync.SegmentSyncActions) {
-			mine.add(c)
-			p.hook.add(c)
-		}
-		err = p.subscriber.SyncEntries(ctx, info, target, dagsync.ScopedBlockHook(count))
+		err = p.entries(ctx, info, target, args.Kind, &mine)
 	} else {
 		opts = append(opts, dagsync.ScopedBlockHook(p.recordIn(&mine, &p.hook)))
 		target, err = p.subscriber.SyncAdChain(ctx, info, opts...)
 	}
 	return answerOf(&mine, target, begin, err)
+}
+
+// entries syncs those of one advertisement.
+func (p *peer) entries(ctx context.Context, info libpeer.AddrInfo, root cid.Cid, kind string, mine *hook) error {
+	count := func(_ libpeer.ID, c cid.Cid, _ dagsync.SegmentSyncActions) {
+		mine.add(c)
+		p.hook.add(c)
+	}
+	switch kind {
+	case "", "chain":
+		return p.subscriber.SyncEntries(ctx, info, root, dagsync.ScopedBlockHook(count))
+	case "hamt":
+		return p.subscriber.SyncHAMTEntries(ctx, info, root, dagsync.ScopedBlockHook(count))
+	case "one": // takes no hook of its own
+		err := p.subscriber.SyncOneEntry(ctx, info, root)
+		for _, c := range p.hook.list() {
+			mine.add(c)
+		}
+		return err
+	}
+	return fmt.Errorf("no such kind of entries: %s", kind)
+}
+
+// syncEntries syncs the entries of many advertisements, one after the other, which is all that Go can do.
+func (p *peer) syncEntries(ctx context.Context, args struct {
+	PeerID string
+	Addrs  []string
+	Cids   []string
+}) (any, error) {
+	if p.subscriber == nil {
+		return nil, errors.New("no subscriber")
+	}
+	info, err := addrInfo(args.PeerID, args.Addrs)
+	if err != nil {
+		return nil, err
+	}
+	ctx, done := p.syncs.add(ctx)
+	defer done()
+	p.hook.reset()
+	var mine hook
+	begin := time.Now()
+	for _, t := range args.Cids {
+		root, err := cid.Decode(t)
+		if err != nil {
+			return nil, err
+		}
+		if err := p.entries(ctx, info, root, "chain", &mine); err != nil {
+			return nil, err
+		}
+	}
+	return answerOf(&mine, cid.Undef, begin, nil)
 }
 
 func answerOf(h *hook, target cid.Cid, begin time.Time, err error) (any, error) {

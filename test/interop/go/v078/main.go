@@ -33,6 +33,8 @@ func newPublisher(init peer.PublisherInit) (dagsync.Publisher, error) {
 		options = append(options, ipnisync.WithHTTPListenAddrs(init.Listen))
 	case "libp2phttp":
 		options = append(options, ipnisync.WithStreamHost(init.Host))
+	case "both":
+		options = append(options, ipnisync.WithHTTPListenAddrs(init.Listen), ipnisync.WithStreamHost(init.Host))
 	default:
 		return nil, fmt.Errorf("v0.7.8 has no transport %s", init.Transport)
 	}
