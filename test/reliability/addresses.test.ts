@@ -210,7 +210,7 @@ describe("a publisher's addresses", () => {
     await subscriber.sync(publisher.id)
     const asked = publisher.requests.filter(({ resource }) => resource === 'head').map(({ headers }) => headers['if-none-match'])
     deepEqual(asked, [undefined, `"${cids[1]}"`, `"${cids[1]}"`, `"${cids[1]}"`])
-    deepEqual([(await next(events)).count, (await next(events)).count, (await next(events)).count, (await next(events)).count], [1, 0, 0, 1])
+    for (const count of [1, 0, 0, 1]) { equal((await next(events)).count, count) }
   })
 
   it('what is passed in stays as it is', async () => {

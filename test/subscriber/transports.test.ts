@@ -19,11 +19,14 @@ interface Dual { publisher: TestPublisher, libp2p: Libp2p, privateKey: PrivateKe
 async function dual (net: TestNet, init: PublisherInit & { chain?: number } = {}): Promise<Dual> {
   const privateKey = await generateKeyPair('Ed25519')
   const libp2p = await net.node({ privateKey })
-  return { privateKey, libp2p, publisher: await net.publisher({ http: false, chain: 3, topic: TOPIC, ...init, components: { libp2p, privateKey } }) }
+  const publisher = await net.publisher({ http: false, chain: 3, topic: TOPIC, ...init, components: { libp2p, privateKey } })
+  return { privateKey, libp2p, publisher }
 }
 
 /** A subscriber, and which protocols it opened streams of to a peer, in order. */
-async function subscriberOf (net: TestNet, init: SubscriberInit = {}): Promise<{ subscriber: Subscriber, linkSystem: LinkSystem, opened: string[], node: Libp2p }> {
+async function subscriberOf (
+  net: TestNet, init: SubscriberInit = {}
+): Promise<{ subscriber: Subscriber, linkSystem: LinkSystem, opened: string[], node: Libp2p }> {
   const node = await net.node()
   const opened: string[] = []
   const counting = new Proxy(node, {

@@ -67,7 +67,7 @@ export async function fakePublisherCase (name: string): Promise<Conversation> {
   return await conversation(fakePublisherFile.find(json => json.name === name))
 }
 
-/** What a side said on a wire: graphsync messages without their length, whole bodies of data transfer streams (empty: a probe), text of HTTP. */
+/** What a side said on a wire: graphsync messages without their length, bodies of data transfer streams (empty: a probe), text of HTTP. */
 export function said ({ events }: Conversation, from: Side, wire: Wire): Uint8Array[] {
   const own = events.filter(event => event.from === from && event.wire === wire)
   if (wire === 'graphsync') { return own.filter(({ event }) => event === 'write').map(({ bytes }) => unframe(bytes)) }

@@ -72,7 +72,9 @@ const EXCUSED: Record<string, string> = {
   'v0.7.8-http-over-libp2p': 'replayed in http-over-libp2p.test.ts'
 }
 
-async function replay (conversation: Conversation, plain: RequestValidator = goDefault, change = DIFFERENT[conversation.name]?.answers): Promise<Ours> {
+async function replay (
+  conversation: Conversation, plain: RequestValidator = goDefault, change = DIFFERENT[conversation.name]?.answers
+): Promise<Ours> {
   const { keys, name, topic, publisherBlocks } = conversation
   await using pair = await createPair('tls', { a: keys.subscriber, b: keys.publisher })
   const { a: theirs, b: ours } = pair
@@ -192,6 +194,7 @@ describe('dtsync: our publisher, against recorded Go subscribers', () => {
   })
 
   it('has a sentence of the parity notes for each difference', () => {
-    for (const sentence of [...Object.values(DIFFERENT).map(({ parity }) => parity), REFUSED, CLOSES]) { ok(PARITY.includes(sentence), sentence) }
+    const sentences = [...Object.values(DIFFERENT).map(({ parity }) => parity), REFUSED, CLOSES]
+    for (const sentence of sentences) { ok(PARITY.includes(sentence), sentence) }
   })
 })

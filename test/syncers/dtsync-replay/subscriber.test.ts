@@ -22,7 +22,6 @@ import { isOfTransfer, newRequests, told, transferIdOf } from './requests.ts'
 
 const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('latin1')
 
-
 class Aborted extends Error { override name = 'Aborted' }
 
 /** Times that Go's tests waited for, or that nobody wants to wait for. */
@@ -86,7 +85,8 @@ function translator (conversation: Conversation, player: () => Player): (bytes: 
 }
 
 type Drive = (
-  conversation: Conversation, parts: { ours: Libp2p, theirs: Libp2p, local: LinkSystem, transfers: Manager, onBlock: (cid: CID) => void, signal: AbortSignal }
+  conversation: Conversation,
+  parts: { ours: Libp2p, theirs: Libp2p, local: LinkSystem, transfers: Manager, onBlock: (cid: CID) => void, signal: AbortSignal }
 ) => Promise<void>
 
 /** As Go's test did: the syncer alone where it asked for no head. */
@@ -126,7 +126,8 @@ const drive: Drive = async (conversation, { ours, theirs, local, transfers, onBl
     return
   }
   const client = new DtsyncClient(ours, { topic, dataTransfer: transfers })
-  const syncer = new DtsyncSyncer({ linkSystem: local, libp2p: ours, client }, { peerId: theirs.peerId, topic, stallTimeout: INIT[name]?.stallTimeout })
+  const stallTimeout = INIT[name]?.stallTimeout
+  const syncer = new DtsyncSyncer({ linkSystem: local, libp2p: ours, client }, { peerId: theirs.peerId, topic, stallTimeout })
   try {
     await syncer.sync(request.root as CID, request.selector as any, { signal, onBlock: ({ cid }) => { onBlock(cid) } })
   } finally {

@@ -288,7 +288,8 @@ describe('data transfer: a failure after a loss', () => {
       await raw.answer(id, 14, { store, cids: [chain[1]] }, 1)
       const again = await raw.pullRequest(1)
       equal(again.transfer.type === TransferType.restart || again.transfer.type === TransferType.new, true)
-      await raw.answer(again.id, 20, { transfer: responseOf({ type: again.transfer.type, transferId: again.transfer.transferId }), store, cids: chain }, 1)
+      const transfer = responseOf({ type: again.transfer.type, transferId: again.transfer.transferId })
+      await raw.answer(again.id, 20, { transfer, store, cids: chain }, 1)
       const { cids, error } = await running
       equal(error, undefined)
       deepEqual(cids, chain.map(String))
