@@ -35,7 +35,11 @@ export function encodeGraphsyncMessage (message: GraphsyncMessage): Uint8Array {
  */
 export function decodeGraphsyncMessage (bytes: Uint8Array): GraphsyncMessage {
   const { requests, responses, blocks } = parseMessage(bytes)
-  return { requests: requests.map(({ request }) => request), responses: responses.map(publicResponse), blocks: blocks.map(({ prefix, data }) => ({ prefix, data })) }
+  return {
+    requests: requests.map(({ request }) => request),
+    responses: responses.map(publicResponse),
+    blocks: blocks.map(({ prefix, data }) => ({ prefix, data }))
+  }
 }
 
 /** A response as users see it; its metadata is made when it is looked at. */
