@@ -57,7 +57,11 @@ describe('data transfer: memory', () => {
       const put = local.blockstore.put.bind(local.blockstore)
       const { promise: stalled, resolve: goOn } = Promise.withResolvers<void>()
       let stored = 0
-      local.blockstore.put = ((cid: any, bytes: any) => stalls && ++stored > 20 ? stalled.then(() => put(cid, bytes)) : put(cid, bytes)) as any
+      const slowPut = async (cid: any, bytes: any): Promise<any> => {
+        await stalled
+        return await put(cid, bytes)
+      }
+      local.blockstore.put = ((cid: any, bytes: any) => stalls && ++stored > 20 ? slowPut(cid, bytes) : put(cid, bytes)) as any
       await using pair = await transferPair({ local })
       const chain = await chainOf(pair.remote, 3_000, 20_000)
       const before = await alive()
@@ -107,7 +111,9 @@ describe('data transfer: memory', () => {
     let ended = 0
     let read = 0
     await raw.until(() => {
-      for (; read < raw.received.length; read++) { ended += raw.received[read].message.responses.filter(({ status }) => status === 20).length }
+      for (; read < raw.received.length; read++) {
+        ended += raw.received[read].message.responses.filter(({ status }) => status === 20).length
+      }
       return ended === count
     })
     raw.received.length = raw.messages.length = 0

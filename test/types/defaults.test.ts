@@ -73,7 +73,10 @@ const values: Record<string, Record<string, unknown>> = {
   'syncers/httpsync/http-client.ts HttpClientInit': { filterIPs: false },
   'syncers/httpsync/http-client.ts HttpRequestInit': { method: inCode('syncers/httpsync/client.node.ts', 'method') },
   'syncers/httpsync/sync.ts HttpSyncerInit': {
-    httpTimeout: constants.HTTP_TIMEOUT, httpRetry: constants.HTTP_RETRY, maxBlockSize: constants.MAX_BLOCK_SIZE, filterIPs: false,
+    httpTimeout: constants.HTTP_TIMEOUT,
+    httpRetry: constants.HTTP_RETRY,
+    maxBlockSize: constants.MAX_BLOCK_SIZE,
+    filterIPs: false,
     prefetch: constants.PREFETCH
   },
   'testing/chain.ts ChainOptions': {
