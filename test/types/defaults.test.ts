@@ -72,6 +72,7 @@ const values: Record<string, Record<string, unknown>> = {
   },
   'syncers/httpsync/http-client.ts HttpClientInit': { filterIPs: false },
   'syncers/httpsync/http-client.ts HttpRequestInit': { method: inCode('syncers/httpsync/client.node.ts', 'method') },
+  'syncers/httpsync/serve.ts HttpHandlerInit': { wellKnown: false },
   'syncers/httpsync/sync.ts HttpSyncerInit': {
     httpTimeout: constants.HTTP_TIMEOUT,
     httpRetry: constants.HTTP_RETRY,
@@ -85,9 +86,13 @@ const values: Record<string, Record<string, unknown>> = {
   'testing/faulty-publisher.ts FaultyPublisherInit': { port: inCode('testing/faulty-publisher.ts', 'port') },
   'testing/test-net.ts TestPublisherInit': { chain: inCode('testing/test-net.ts', 'chain: count') },
   'wire/http-stream/client.ts HttpStreamClientInit': {
-    idleTimeout: inCode('wire/http-stream/client.ts', 'IDLE_TIMEOUT'), maxIdle: inCode('wire/http-stream/client.ts', 'MAX_IDLE')
+    idleTimeout: inCode('wire/http-stream/client.ts', 'IDLE_TIMEOUT'),
+    maxIdle: inCode('wire/http-stream/client.ts', 'MAX_IDLE'),
+    openAhead: false
   },
-  'wire/http-stream/client.ts StreamRequestInit': { method: inCode('wire/http-stream/client.ts', 'method') },
+  'wire/http-stream/client.ts StreamRequestInit': {
+    method: inCode('wire/http-stream/client.ts', 'method'), limit: inCode('wire/http-stream/client.ts', 'limit')
+  },
   'wire/http-stream/parser.ts MessageOptions': { what: inCode('wire/http-stream/parser.ts', 'what') },
   'wire/http-stream/serve.ts ServeOptions': {
     closeByDefault: false,

@@ -42,6 +42,9 @@ export const MAX_INBOUND_STREAMS = 256
 /** Ended channels that are remembered, so that an interrupted one can be restarted and an id is not used twice. Go: all, for ever. */
 export const MAX_ENDED_CHANNELS = 4096
 
+/** Those of one peer: it must not have those of others forgotten. */
+export const MAX_PEER_ENDED_CHANNELS = 512
+
 /** The longest pause between two tries to reach a peer that was lost. */
 export const MAX_RESTART_DELAY = 4_000
 

@@ -2,6 +2,7 @@ import type { AbortOptions, Connection, Libp2p, PeerId, Stream } from '@libp2p/i
 import { delay } from '../../shared/delay.ts'
 import { TransferFailedError } from '../../shared/errors.ts'
 import type { TransferMessage } from '../../shared/types/data-transfer.ts'
+import { within } from '../../shared/within.ts'
 import { closeWrite, send, StreamReader } from '../streams.ts'
 import { DATA_TRANSFER_PROTOCOL, MAX_INBOUND_STREAMS, MAX_MESSAGE, MESSAGE_TIMEOUT, SEND_DELAY, SEND_TRIES, STOP_GRACE } from './constants.ts'
 import { decodeTransferMessage, encodeTransferMessage } from './message.ts'
@@ -80,16 +81,16 @@ export class Network {
   }
 
   private async open (peer: PeerId, signal?: AbortSignal): Promise<Stream> {
-    const limit = AbortSignal.timeout(this.init.openTimeout)
-    const signals = [this.stopped.signal, limit, ...(signal == null ? [] : [signal])]
-    return await this.init.libp2p.dialProtocol(peer, DATA_TRANSFER_PROTOCOL, { signal: AbortSignal.any(signals) })
+    const { libp2p, openTimeout } = this.init
+    return await within('open timeout', openTimeout, [this.stopped.signal, signal], async signal =>
+      await libp2p.dialProtocol(peer, DATA_TRANSFER_PROTOCOL, { signal }))
   }
 
   private readonly onStream = async (stream: Stream, { remotePeer }: Connection): Promise<void> => {
     const reader = new StreamReader(stream)
     try {
-      const signal = AbortSignal.any([this.stopped.signal, AbortSignal.timeout(MESSAGE_TIMEOUT)])
-      const bytes = await reader.rest(MAX_MESSAGE, { signal })
+      const bytes = await within('message timeout', MESSAGE_TIMEOUT, [this.stopped.signal], async signal =>
+        await reader.rest(MAX_MESSAGE, { signal }))
       if (bytes.length > 0) { this.init.onMessage(remotePeer, decodeTransferMessage(bytes)) } // empty: whether we are there
       await closeWrite(stream, MESSAGE_TIMEOUT)
     } catch (error: any) {

@@ -1,5 +1,6 @@
 import type { PeerId } from '@libp2p/interface'
 import * as dagCbor from '@ipld/dag-cbor'
+import { sha256 } from '@noble/hashes/sha2.js'
 import type { CID } from 'multiformats/cid'
 import type { TransferRequest, TransferResponse, VoucherDecision, VoucherValidator } from '../../shared/types/data-transfer.ts'
 import type { GraphsyncRequest, RequestDecision, ResponseEnd } from '../../shared/types/graphsync.ts'
@@ -49,12 +50,13 @@ export class Server {
     const isRestart = request.type === TransferType.restart
     const known = this.channels.get(peer, request.transferId)
     if (!request.pull || (!isRestart && request.type !== TransferType.new)) { return refusal(request) }
-    if (isRestart && (known == null || known.ended || !isOf(known, request))) { return refusal(request) }
+    const digest = digestOf(request, root)
+    if (isRestart && (known == null || known.ended || request.baseCid == null || known.digest !== digest)) { return refusal(request) }
 
     const decision = await this.ask(peer, request, root, selector).catch(() => undefined) // a validator that fails refuses, as in Go
     if (decision?.accept !== true) { return refusal(request) }
     if (!isRestart && this.channels.get(peer, request.transferId) != null) { return refusal(request, decision) } // the id was used
-    const channel = known ?? { root: request.baseCid ?? root, ...voucherOf(request), ended: false, running: 0 }
+    const channel = known ?? { digest, ended: false, running: 0 }
     this.channels.begin(peer, request.transferId, channel)
     return {
       accept: true,
@@ -106,11 +108,7 @@ function extensions (response: TransferResponse): Record<string, any> {
   return { [DATA_TRANSFER_EXTENSION]: node, [INCOMING_REQUEST_EXTENSION]: node }
 }
 
-function voucherOf ({ voucher = null, voucherType }: TransferRequest): Pick<Channel, 'voucher' | 'voucherType'> {
-  return { voucher: keyOf(dagCbor.encode(voucher)), voucherType }
-}
-
-function isOf (channel: Channel, request: TransferRequest): boolean {
-  const { voucher, voucherType } = voucherOf(request)
-  return channel.root.equals(request.baseCid) && channel.voucher === voucher && channel.voucherType === voucherType
+/** What a channel is remembered by: vouchers may be as long as a message. */
+function digestOf ({ baseCid, voucher = null, voucherType }: TransferRequest, root: CID): string {
+  return keyOf(sha256(dagCbor.encode([baseCid ?? root, voucherType, voucher])))
 }

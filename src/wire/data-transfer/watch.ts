@@ -1,6 +1,7 @@
 import { delay } from '../../shared/delay.ts'
 import { TimeoutError, TransferFailedError } from '../../shared/errors.ts'
 import type { DataTransferInit } from '../../shared/types/data-transfer.ts'
+import { within } from '../../shared/within.ts'
 import { MAX_RESTART_DELAY } from './constants.ts'
 
 export interface WatchInit {
@@ -87,7 +88,7 @@ export class Watch {
     for (let wait = restartDelay; ; wait = Math.min(2 * wait, MAX_RESTART_DELAY)) {
       const left = Math.max(Math.ceil(end - performance.now()), 1)
       try {
-        await this.init.probe(AbortSignal.any([signal, AbortSignal.timeout(left)]))
+        await within('restart timeout', left, [signal], this.init.probe)
         return
       } catch (cause) {
         signal.throwIfAborted()

@@ -1,6 +1,7 @@
 import type { Libp2p, PeerId, Stream } from '@libp2p/interface'
 import { delay } from '../../shared/delay.ts'
 import { TimeoutError, TransferFailedError } from '../../shared/errors.ts'
+import { within } from '../../shared/within.ts'
 import { closeWrite, send } from '../streams.ts'
 import { GRAPHSYNC_PROTOCOL, OPEN_TIMEOUT, RETRY_DELAY, SEND_TRIES, WRITE_TIMEOUT } from './constants.ts'
 import type { Frame } from './frame.ts'
@@ -150,8 +151,8 @@ export class Outbox {
 
   private async open (): Promise<Stream> {
     const { libp2p, peer } = this.init
-    const signal = AbortSignal.any([this.closed.signal, AbortSignal.timeout(OPEN_TIMEOUT)])
-    const stream = await libp2p.dialProtocol(peer, GRAPHSYNC_PROTOCOL, { signal })
+    const stream = await within('open timeout', OPEN_TIMEOUT, [this.closed.signal], async signal =>
+      await libp2p.dialProtocol(peer, GRAPHSYNC_PROTOCOL, { signal }))
     if (this.closed.signal.aborted) {
       stream.abort(this.closed.signal.reason)
       throw this.closed.signal.reason

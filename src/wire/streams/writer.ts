@@ -1,6 +1,7 @@
 import { ConnectionClosedError } from '@libp2p/interface'
 import type { AbortOptions, Stream, StreamCloseEvent } from '@libp2p/interface'
 import { TimeoutError } from '../../shared/errors.ts'
+import { within } from '../../shared/within.ts'
 
 export interface DrainOptions extends AbortOptions {
   /** How long the remote may take nothing, in milliseconds; then the stream is reset with a TimeoutError. */
@@ -50,7 +51,7 @@ async function drained (stream: Stream, { signal, timeout }: DrainOptions): Prom
 /** Half-closes the stream when all is written; resets it when that takes longer than `timeout`. Does not throw. */
 export async function closeWrite (stream: Stream, timeout: number): Promise<void> {
   try {
-    await stream.close({ signal: AbortSignal.timeout(timeout) })
+    await within('close timeout', timeout, [], async signal => { await stream.close({ signal }) })
   } catch {
     // libp2p may reject with an event here
     stream.abort(new TimeoutError('close timeout', timeout))
