@@ -40,7 +40,11 @@ describe('README.md', () => {
       httpTimeout: constants.HTTP_TIMEOUT,
       httpRetry: constants.HTTP_RETRY,
       maxBlockSize: constants.MAX_BLOCK_SIZE,
-      segmentDepthLimit: false
+      segmentDepthLimit: false,
+      adsDepthLimit: false,
+      firstSyncDepth: false,
+      entriesDepthLimit: false,
+      prefetch: constants.PREFETCH
     }
     const read = (text: string): unknown => JSON.parse(text.replace(/(?<=\d)_(?=\d)/g, '').replace(/(\w+):/g, '"$1":'))
     assert.deepEqual(Object.fromEntries(Object.entries(shown).map(([name, text]) => [name, read(text)])), { ...expected })

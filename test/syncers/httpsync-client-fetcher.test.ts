@@ -262,6 +262,7 @@ describe('the preferred address', () => {
     equal(bases.first(59_999), b)
     equal(bases.first(60_000), a)
     bases.failed(a, 60_000)
+    bases.failed(a, 60_001) // another request of the same moment: that is one failure
     equal(bases.first(179_999), b)
     equal(bases.first(180_000), a)
     bases.succeeded(a)

@@ -110,7 +110,7 @@ export class Bases {
   }
 
   failed (base: Base, now = performance.now()): void {
-    if (base !== this.list[0]) { return }
+    if (base !== this.list[0] || now < this.recheckAt) { return } // requests under way together fail together
     this.recheckAt = now + this.recheckAfter
     this.recheckAfter = Math.min(2 * this.recheckAfter, MAX_RECHECK_AFTER)
   }
