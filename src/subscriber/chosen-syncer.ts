@@ -116,15 +116,15 @@ export class ChosenSyncer implements RoutedSyncer {
     this.candidates = [...this.candidates.filter(other => other !== candidate), candidate]
   }
 
-  /** Without a question where there is only one; undefined: the peer speaks none of them. Throws what the peer could not be asked with. */
-  private async choose (among: Candidate[], options: AbortOptions, ask = among.length > 1): Promise<Candidate | undefined> {
+  /** Unless told to `ask`, without a question where there is only one. undefined: the peer speaks none. Throws why it could not be asked. */
+  private async choose (among: Candidate[], options: AbortOptions, ask = false): Promise<Candidate | undefined> {
     if (this.chosen != null && among.includes(this.chosen)) { return this.chosen }
     const sure = among.findIndex(({ protocols }) => protocols.length === 0)
     const asked = sure === -1 ? among : among.slice(0, sure)
     let found: Candidate | undefined
     if (asked.length > 0) {
       try {
-        found = ask ? await this.spoken(asked, options) : asked[0]
+        found = ask || among.length > 1 ? await this.spoken(asked, options) : asked[0]
       } catch (error) {
         if (sure === -1 || options.signal?.aborted === true) { throw error }
       }
@@ -146,11 +146,12 @@ export class ChosenSyncer implements RoutedSyncer {
       }
     }
     const controller = new AbortController()
+    const limited = { signal: controller.signal }
     const deadline = new Deadline('httpTimeout', timeout, signal)
     deadline.onEnd = reason => { controller.abort(reason) }
     try {
-      await makeReachable(this.libp2p, peerId, addrs, 'libp2p', controller)
-      const stream = await this.libp2p.dialProtocol(peerId, [...byProtocol.keys()], controller)
+      await makeReachable(this.libp2p, peerId, addrs, 'libp2p', limited)
+      const stream = await this.libp2p.dialProtocol(peerId, [...byProtocol.keys()], limited)
       void endStream(stream, new StreamReader(stream))
       return byProtocol.get(stream.protocol)
     } catch (cause: any) {
@@ -169,6 +170,7 @@ export class ChosenSyncer implements RoutedSyncer {
     if (failures.length === 1 && last != null && !(last.cause instanceof TransportUnavailableError)) { return last }
     const tried = this.init.candidates.map(candidate => {
       const [, error] = failures.find(([failed]) => failed === candidate) ?? []
+      if (error?.cause instanceof TransportUnavailableError) { return error.cause.tried.join('; ') }
       return `${candidate.transport}: ${error?.message ?? `it speaks none of ${candidate.protocols.join(', ')}`}`
     })
     return new TransportUnavailableError(this.init.peerId, [...this.init.lacking, ...tried], { cause: last })

@@ -1,7 +1,11 @@
 import { deepEqual, equal, match, ok, rejects, throws } from 'node:assert/strict'
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+import type { Socket } from 'node:net'
 import { describe, it } from 'node:test'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import type { Libp2p, PrivateKey } from '@libp2p/interface'
+import { multiaddr } from '@multiformats/multiaddr'
 import { createLinkSystem } from '../../src/store/link-system.ts'
 import { Subscriber } from '../../src/subscriber/subscriber.ts'
 import type { LinkSystem, PublisherInit, SubscriberInit } from '../../src/shared/types.ts'
@@ -195,9 +199,9 @@ describe('a publisher that offers a transport and does not answer on it', () => 
 
   it('does not negotiate: aborted by the caller, or after httpTimeout', async () => {
     await using net = new TestNet()
-    const { createServer } = await import('node:net')
-    await using server = createServer(socket => { socket.on('error', () => {}) }).listen(0, '127.0.0.1')
-    const { multiaddr } = await import('@multiformats/multiaddr')
+    const sockets = new Set<Socket>()
+    const server = createServer(socket => { sockets.add(socket.on('error', () => {})) }).listen(0, '127.0.0.1')
+    await once(server, 'listening')
     const { peerId } = await net.node()
     const port = (server.address() as any).port
     const info = { id: peerId, multiaddrs: [multiaddr(`/ip4/127.0.0.1/tcp/${port}`)] }
@@ -208,6 +212,8 @@ describe('a publisher that offers a transport and does not answer on it', () => 
     const controller = new AbortController()
     server.once('connection', () => { controller.abort(reason) })
     await rejects(inTime(patient.sync(info, { signal: controller.signal }), 3_000), err => err === reason)
+    for (const socket of sockets) { socket.destroy() }
+    server.close()
   })
 })
 
