@@ -116,7 +116,7 @@ export class ChosenSyncer implements RoutedSyncer {
     this.candidates = [...this.candidates.filter(other => other !== candidate), candidate]
   }
 
-  /** Unless told to `ask`, without a question where there is only one. undefined: the peer speaks none. Throws why it could not be asked. */
+  /** Unless told to `ask`, without a question where there is only one. undefined: the peer speaks none. Throws why it cannot be asked. */
   private async choose (among: Candidate[], options: AbortOptions, ask = false): Promise<Candidate | undefined> {
     if (this.chosen != null && among.includes(this.chosen)) { return this.chosen }
     const sure = among.findIndex(({ protocols }) => protocols.length === 0)
