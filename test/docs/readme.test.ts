@@ -44,7 +44,8 @@ describe('README.md', () => {
       adsDepthLimit: false,
       firstSyncDepth: false,
       entriesDepthLimit: false,
-      prefetch: constants.PREFETCH
+      prefetch: constants.PREFETCH,
+      transports: constants.TRANSPORTS
     }
     const read = (text: string): unknown => JSON.parse(text.replace(/(?<=\d)_(?=\d)/g, '').replace(/(\w+):/g, '"$1":'))
     assert.deepEqual(Object.fromEntries(Object.entries(shown).map(([name, text]) => [name, read(text)])), { ...expected })

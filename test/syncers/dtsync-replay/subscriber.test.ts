@@ -112,6 +112,7 @@ const drive: Drive = async (conversation, { ours, theirs, local, transfers, onBl
     const previous = new Map(conversation.publisherBlocks.map(([cid], i, all) => [cid.toString(), all[i - 1]?.[0]]))
     await using subscriber = await createSubscriber({ libp2p: ours, linkSystem: local }, {
       topic: name === 'head-wrong-topic' ? '/other/topic' : topic,
+      transports: ['dtsync'], // with more than one the peer is first asked what it speaks
       dataTransfer: transfers,
       segmentDepthLimit: name === 'segmented' ? 2 : false,
       blockHook: (_peer, cid, { setNextSyncCid }) => {
