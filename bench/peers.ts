@@ -13,7 +13,7 @@ export const HTTP: Wire = { name: 'plain HTTP', go: 'v078', transport: 'http' }
 export const STREAMS: Wire = { name: 'libp2p streams', go: 'v078', transport: 'libp2phttp' }
 export const DTSYNC: Wire = { name: 'dtsync', go: 'v040', transport: 'dtsync' }
 
-/** BENCH_PROFILE=folder: CPU profiles of our processes go there. */
+/** CPU profiles of our processes go to this folder. */
 const { BENCH_PROFILE } = process.env
 const PROFILE = BENCH_PROFILE == null ? [] : ['--cpu-prof', `--cpu-prof-dir=${BENCH_PROFILE}`]
 

@@ -3,6 +3,7 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 import { HTTP_TIMEOUT } from './constants.ts'
 import { TransportUnavailableError } from './errors.ts'
 import { storedAddrs } from './stored-addrs.ts'
+import { within } from './within.ts'
 
 /**
  * Sees to it that libp2p knows where a peer is, since streams are opened by the peer id alone; undefined: they are connected.
@@ -21,9 +22,8 @@ async function tellOrFind (
   if (addrs.length > 0) {
     await libp2p.peerStore.merge(peerId, { multiaddrs: addrs }, { signal })
   } else if ((await storedAddrs(libp2p, peerId, { signal })).length === 0) {
-    const limit = AbortSignal.timeout(HTTP_TIMEOUT)
     try {
-      await libp2p.peerRouting.findPeer(peerId, { signal: signal == null ? limit : AbortSignal.any([signal, limit]) })
+      await within('peer routing timeout', HTTP_TIMEOUT, [signal], async signal => libp2p.peerRouting.findPeer(peerId, { signal }))
     } catch (cause) {
       signal?.throwIfAborted()
       throw new TransportUnavailableError(peerId, [`${transport}: no address is known, and none was found`], { cause })

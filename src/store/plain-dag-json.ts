@@ -19,12 +19,14 @@ const decoder = new TextDecoder()
 /** Thrown where a block is not as plain as expected; one object, for no stack. */
 const NOT_PLAIN = new Error('not plain')
 
-let bytes: Uint8Array
-let at: number
+const NONE = new Uint8Array(0)
+let bytes: Uint8Array = NONE
+let at = 0
 
 /**
  * Reads dag-json as publishers write it: no white space, escapes, letters beyond ASCII, fractions or big ints; links in lower case
- * base32. Undefined for all else, wrong or right: a whole decoder must look at that. Ten times as fast as one.
+ * base32. Undefined for all else, wrong or right: a whole decoder must look at that. Four to seven times as fast as @ipld/dag-json for
+ * advertisements.
  */
 export function readPlainDagJson (block: Uint8Array): unknown {
   bytes = block
@@ -35,6 +37,8 @@ export function readPlainDagJson (block: Uint8Array): unknown {
   } catch (error) {
     if (error !== NOT_PLAIN) { throw error }
     return undefined
+  } finally {
+    bytes = NONE // a block is not kept
   }
 }
 

@@ -1,10 +1,10 @@
 import type { AbortOptions, Libp2p, PeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { CID } from 'multiformats/cid'
-import { Deadline } from '../shared/deadline.ts'
 import { HeadQueryError, StalledError, TimeoutError, TransferFailedError, TransportUnavailableError } from '../shared/errors.ts'
 import { makeReachable } from '../shared/reachable.ts'
 import type { SelectorNode, Syncer, SyncerSyncOptions, SyncTransport } from '../shared/types.ts'
+import { within } from '../shared/within.ts'
 import { endStream } from '../wire/http-stream/end.ts'
 import { StreamReader } from '../wire/streams.ts'
 
@@ -145,23 +145,19 @@ export class ChosenSyncer implements RoutedSyncer {
         for (const protocol of candidate[list] ?? []) { byProtocol.set(protocol, candidate) }
       }
     }
-    const controller = new AbortController()
-    const limited = { signal: controller.signal }
-    const deadline = new Deadline('httpTimeout', timeout, signal)
-    deadline.onEnd = reason => { controller.abort(reason) }
-    try {
-      await makeReachable(this.libp2p, peerId, addrs, 'libp2p', limited)
-      const stream = await this.libp2p.dialProtocol(peerId, [...byProtocol.keys()], limited)
-      void endStream(stream, new StreamReader(stream))
-      return byProtocol.get(stream.protocol)
-    } catch (cause: any) {
-      deadline.check()
-      if (cause?.name === 'UnsupportedProtocolError') { return undefined }
-      if (cause instanceof TransportUnavailableError) { throw cause }
-      throw new TransferFailedError(`no connection to ${peerId}: ${cause?.message ?? cause}`, { cause })
-    } finally {
-      deadline.clear()
-    }
+    return within('httpTimeout', timeout, [signal], async signal => {
+      try {
+        await makeReachable(this.libp2p, peerId, addrs, 'libp2p', { signal })
+        const stream = await this.libp2p.dialProtocol(peerId, [...byProtocol.keys()], { signal })
+        void endStream(stream, new StreamReader(stream))
+        return byProtocol.get(stream.protocol)
+      } catch (cause: any) {
+        signal.throwIfAborted()
+        if (cause?.name === 'UnsupportedProtocolError') { return undefined }
+        if (cause instanceof TransportUnavailableError) { throw cause }
+        throw new TransferFailedError(`no connection to ${peerId}: ${cause?.message ?? cause}`, { cause })
+      }
+    })
   }
 
   /** What to throw when nothing is left to try. A transport that failed as the only one that the peer has speaks for itself. */

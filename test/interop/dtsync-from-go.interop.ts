@@ -4,7 +4,10 @@ import { CID } from 'multiformats/cid'
 import { createLinkSystem, createSubscriber } from '../../src/index.ts'
 import { dagsyncSelector, recursionLimitDepth, recursionLimitNone } from '../../src/traversal/index.ts'
 import { GoPeer } from './go-peer.ts'
-import { blocksOf, copyBlocks, DTSYNC_TOPIC as topic, finishedOf, hasBlocks, infoOf, recorder, sameBlocks, startNode, storeSizes } from './support.ts'
+import {
+  blocksOf, copyBlocks, DTSYNC_TOPIC as topic, finishedOf, hasBlocks, infoOf, recorder, sameBlocks, startNode, storeSizes, syncsPartsAtOnce,
+  syncsWhole
+} from './support.ts'
 import type { SegmentSyncActions } from '../../src/index.ts'
 import type { Recorder } from './support.ts'
 import type { Libp2p, PeerInfo } from '@libp2p/interface'
@@ -31,18 +34,12 @@ describe('our subscriber, a publisher of Go v0.4.0 over dtsync', () => {
   for (const codec of ['dag-json', 'dag-cbor'] as const) {
     it(`syncs a whole chain of ${codec}, newest first`, async () => {
       await using setup = await start()
-      const { go, node, linkSystem, calls, blockHook } = setup
+      const { go, node, linkSystem, blockHook } = setup
       const { cids, head } = await go.call('chain', { count: 100, payload: 500, codec, list: true })
       const publisher = await publish(go)
       await using subscriber = await createSubscriber({ libp2p: node, linkSystem }, { topic, blockHook })
-      const finished = finishedOf(subscriber)
-
-      equal((await subscriber.sync(publisher))?.toString(), head)
-      deepEqual(calls, cids)
-      await sameBlocks(go, linkSystem, cids)
-      equal((await subscriber.getLatestSync(publisher.id))?.toString(), head)
-      const { cid, peerId, count, error } = await finished()
-      deepEqual([cid.toString(), peerId.toString(), count, error], [head, go.peerId, 100, undefined])
+      equal(cids.length, 100)
+      await syncsWhole(go, publisher, subscriber, setup, { cids, head })
     })
 
     it(`syncs ${codec} in segments`, async () => {
@@ -297,19 +294,7 @@ describe('our subscriber, a publisher of Go v0.4.0 over dtsync', () => {
     const { cids } = await go.call('chain', { count: 200, payload: 2_000, list: true })
     const publisher = await publish(go)
     await using subscriber = await createSubscriber({ libp2p: node, linkSystem }, { topic })
-    const part = async (from: number, to: number): Promise<string[]> => {
-      const { calls, blockHook } = recorder()
-      const selector = dagsyncSelector(recursionLimitNone, to < cids.length ? CID.parse(cids[to]) : undefined)
-      await subscriber.sync(publisher, { cid: CID.parse(cids[from]), selector, blockHook })
-      return calls
-    }
-    const parts = Array.from({ length: 50 }, (_, i) => i * 4)
-    deepEqual(await Promise.all(parts.map(async from => await part(from, from + 4))), parts.map(from => cids.slice(from, from + 4)))
-    await sameBlocks(go, linkSystem, cids)
-
-    const { cids: fresh } = await go.call('chain', { count: 20, payload: 2_000, seed: 1, list: true })
-    cids.unshift(...fresh)
-    deepEqual(await Promise.all(parts.map(async () => await part(0, 20))), parts.map(() => fresh))
+    await syncsPartsAtOnce(go, publisher, subscriber, linkSystem, cids)
   })
 
   it('syncs for 50 subscribers of one node at once', async () => {

@@ -11,9 +11,8 @@ import { chain } from '../../src/testing/index.ts'
 import { dagsyncSelector, recursionLimitDepth, recursionLimitNone } from '../../src/traversal/index.ts'
 import { chainOf } from '../wire/graphsync/kit.ts'
 import { GoPeer } from './go-peer.ts'
-import { addressOf, asDagJson, blocksOf, DTSYNC_TOPIC as topic, HeldBlockstore, sameBlocks, startNode, storeSizes, subscribed } from './support.ts'
+import { addressOf, asDagJson, blocksOf, DTSYNC_TOPIC as topic, HeldBlockstore, sameBlocks, startNode, storeSizes, subscribed, told } from './support.ts'
 import type { LinkSystem, Publisher } from '../../src/index.ts'
-import type { SyncFinished } from './go-peer.ts'
 import type { Libp2p, PeerId, PrivateKey } from '@libp2p/interface'
 
 const MIB = 2 ** 20
@@ -50,10 +49,6 @@ async function start (): Promise<Setup> {
       await Promise.all([go.stop(), node.stop()])
     }
   }
-}
-
-function told ({ cid, peerId, count, error }: SyncFinished): unknown[] {
-  return [cid, peerId, count, error]
 }
 
 describe('our publisher over dtsync, a subscriber of Go v0.4.0', () => {

@@ -6,7 +6,7 @@ import { createSubscriber } from '../../src/index.ts'
 import { exploreFields, exploreRecursiveEdge, exploreRecursiveWithStop, recursionLimitNone } from '../../src/traversal/index.ts'
 import { goVersions } from './go-build.ts'
 import { GoPeer } from './go-peer.ts'
-import { copyBlocks, finishedOf, hasBlocks, infoOf, recorder, sameBlocks } from './support.ts'
+import { copyBlocks, finishedOf, hasBlocks, infoOf, recorder, sameBlocks, syncsWhole } from './support.ts'
 import type { SegmentSyncActions } from '../../src/index.ts'
 
 const OTHER_PEER = '12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN'
@@ -19,16 +19,10 @@ for (const version of goVersions) {
       await using go = await GoPeer.start(version)
       const { cids, head } = await go.call('chain', { count: 30, payload: 500, list: true })
       const publisher = infoOf(await go.call('publisher', {}))
-      const { linkSystem, calls, blockHook } = recorder()
-      await using subscriber = await createSubscriber({ linkSystem }, { blockHook })
-      const finished = finishedOf(subscriber)
-
-      equal((await subscriber.sync(publisher))?.toString(), head)
-      deepEqual(calls, cids)
-      await sameBlocks(go, linkSystem, cids)
-      equal((await subscriber.getLatestSync(publisher.id))?.toString(), head)
-      const { cid, peerId, count, error } = await finished()
-      deepEqual([cid.toString(), peerId.toString(), count, error], [head, go.peerId, 30, undefined])
+      const record = recorder()
+      await using subscriber = await createSubscriber({ linkSystem: record.linkSystem }, { blockHook: record.blockHook })
+      equal(cids.length, 30)
+      await syncsWhole(go, publisher, subscriber, record, { cids, head })
     })
 
     it('syncs only what is new', async () => {

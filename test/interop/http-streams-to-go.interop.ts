@@ -11,10 +11,11 @@ import { createLinkSystem, createPublisher } from '../../src/index.ts'
 import { chain } from '../../src/testing/index.ts'
 import { GoPeer } from './go-peer.ts'
 import {
-  addressOf, blocksOf, bytesOf, HeldBlockstore, hostOf, onCarrier, PAYLOADS, sameBlocks, startNode, storeEntries, storeHamt, subscribed
+  addressOf, blocksOf, bytesOf, HeldBlockstore, hostOf, onCarrier, PAYLOADS, sameBlocks, startNode, storeEntries, storeHamt, subscribed,
+  told
 } from './support.ts'
 import type { LinkSystem, Publisher, PublisherInit } from '../../src/index.ts'
-import type { PublisherAddress, SyncFinished } from './go-peer.ts'
+import type { PublisherAddress } from './go-peer.ts'
 import type { Carrier } from './support.ts'
 import type { Libp2p, PrivateKey } from '@libp2p/interface'
 
@@ -57,10 +58,6 @@ async function start (carrier: Carrier = 'streams', subscriber = {}): Promise<Se
       await Promise.all([go.stop(), node.stop()])
     }
   }
-}
-
-function told ({ cid, peerId, count, error }: SyncFinished): unknown[] {
-  return [cid, peerId, count, error]
 }
 
 describe('our publisher on streams alone, a subscriber of Go v0.7.8', () => {
