@@ -61,10 +61,10 @@ export function decodeAnnounce (bytes: Uint8Array): AnnounceMessage {
  *
  * Throws InvalidMessageError for any other bad one.
  */
-export function messageAddrs (message: AnnounceMessage): Multiaddr[] {
+export function messageAddrs (message: AnnounceMessage, read = multiaddrFromBytes): Multiaddr[] {
   return message.addrs.flatMap((bytes, i) => {
     try {
-      return multiaddrFromBytes(bytes)
+      return read(bytes)
     } catch (cause) {
       if (cause instanceof UnknownProtocol) { return [] }
       throw invalid(`Addrs[${i}]`, `is not a multiaddr: ${(cause as Error).message}`, { cause })

@@ -4,6 +4,7 @@ import { peerIdFromString } from '@libp2p/peer-id'
 import { ANNOUNCE_CACHE_SIZE, MAX_ANNOUNCE_ADDRS, MAX_ANNOUNCE_PUBLISHERS } from '../shared/constants.ts'
 import { InvalidMessageError, InvalidOptionError, ReceiverClosedError } from '../shared/errors.ts'
 import { filterPublic } from '../shared/multiaddrs.ts'
+import { KnownAddrs } from './known-addrs.ts'
 import { decodeAnnounce, messageAddrs } from './message.ts'
 import { Pending } from './pending.ts'
 import { Seen } from './seen.ts'
@@ -40,6 +41,7 @@ export class Receiver implements Startable, AsyncDisposable {
   /** By relay and publisher, so that none can make a publisher's own announcement look like an old one. */
   private readonly seenHints = new Seen(MAX_ANNOUNCE_PUBLISHERS, ANNOUNCE_CACHE_SIZE)
   private readonly pending = new Pending(MAX_ANNOUNCE_PUBLISHERS)
+  private readonly addrs = new KnownAddrs()
   private readonly waiting = new Set<Waiter>()
   private closed = false
   private unsubscribe: (() => void) | undefined
@@ -176,7 +178,7 @@ export class Receiver implements Startable, AsyncDisposable {
   private read ({ type, from, data }: any): Announce | undefined {
     if (type !== 'signed' || !isPeerId(from)) { throw new InvalidMessageError('announce message: not signed') }
     const message = decodeAnnounce(data)
-    const announce = { cid: message.cid, peerId: from, addrs: messageAddrs(message) }
+    const announce = { cid: message.cid, peerId: from, addrs: messageAddrs(message, bytes => this.addrs.read(bytes)) }
     if (message.origPeer == null) { return announce }
     if (this.components.peerId?.equals(from) === true) { return undefined }
     const peerId = readPeerId(message.origPeer)

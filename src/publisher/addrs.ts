@@ -27,6 +27,16 @@ export function reachable (addrs: Multiaddr[]): Multiaddr[] {
   })
 }
 
+/** What `make` makes of lists of addresses: kept as long as these stay the same, which they do from one announcement to the next. */
+export function keptWhileSame<T> (make: (http: Multiaddr[], libp2p: Multiaddr[]) => T): (http: Multiaddr[], libp2p: Multiaddr[]) => T {
+  let kept: { key: string, made: T } | undefined
+  return (http, libp2p) => {
+    const key = `${http.join(' ')} ${libp2p.join(' ')}`
+    if (kept?.key !== key) { kept = { key, made: make(http, libp2p) } }
+    return kept.made
+  }
+}
+
 /** Public HTTP addresses if there are any, else public libp2p ones; private ones only when nothing else exists. */
 export function chooseAnnounceAddrs (http: Multiaddr[], libp2p: Multiaddr[] = []): Multiaddr[] {
   const lists = [http.filter(isPublicAddr), libp2p.filter(isPublicAddr), [...http, ...libp2p]]

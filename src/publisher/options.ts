@@ -8,6 +8,7 @@ import type {
 } from '../shared/types.ts'
 import { checkNodeInit } from '../syncers/dtsync/node.ts'
 import { checkSigningKey } from '../syncers/httpsync/signed-head.ts'
+import { reachable } from './addrs.ts'
 
 /** PublisherInit, checked, with what the components say. */
 export interface PublisherConfig extends Omit<PublisherInit, 'http' | 'dtsync' | 'ipnisync'> {
@@ -42,12 +43,13 @@ export function publisherConfig (components: PublisherComponents, init: Publishe
   if (http == null && dtsync == null && ipnisync == null) {
     throw new InvalidOptionError('http', 'is needed, or a libp2p node: without them there is nothing to serve on')
   }
+  const announceAddrs = toAddrs('announceAddrs', init.announceAddrs)
   const id = libp2p?.peerId ?? peerIdFromPrivateKey(privateKey as PrivateKey)
   return Object.freeze({
     ...init,
     root: toCid('root', init.root),
     senders: init.senders == null ? undefined : [...init.senders],
-    announceAddrs: toAddrs('announceAddrs', init.announceAddrs),
+    announceAddrs: announceAddrs && reachable(announceAddrs),
     id,
     http,
     dtsync,

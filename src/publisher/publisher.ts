@@ -13,7 +13,7 @@ import type { HttpHandler, HttpServer } from '../syncers/httpsync/http-types.ts'
 import { IpnisyncServer } from '../syncers/httpsync/over-libp2p-serve.ts'
 import { createHttpHandler } from '../syncers/httpsync/serve.ts'
 import { handleWebRequest } from '../syncers/httpsync/web.ts'
-import { chooseAnnounceAddrs, reachable, withHandlerPath } from './addrs.ts'
+import { chooseAnnounceAddrs, keptWhileSame, reachable, withHandlerPath } from './addrs.ts'
 import { servedMetrics } from './metrics.ts'
 import { publisherConfig, toCid, type PublisherConfig } from './options.ts'
 import { Root } from './root.ts'
@@ -51,6 +51,9 @@ export class Publisher implements Startable, AsyncDisposable {
   #session?: Session
   #starting?: AbortController
   readonly #turns = new Turns()
+  readonly #announceAddrs = keptWhileSame((http, libp2p) => {
+    return reachable(chooseAnnounceAddrs(this.#withPath(http), libp2p.map(stripPeerId)))
+  })
 
   /** Throws InvalidOptionError. */
   constructor (components: PublisherComponents, init: PublisherInit = {}) {
@@ -89,7 +92,7 @@ export class Publisher implements Startable, AsyncDisposable {
    * handlerPath each comes twice, since peers before go-libipni v0.6.9 only read the older /httpath.
    */
   addrs (): Multiaddr[] {
-    return reachable([...this.#httpAddrs(), ...this.#libp2pAddrs()])
+    return reachable([...this.#withPath(this.#httpAddrs()), ...this.#libp2pAddrs().map(stripPeerId)])
   }
 
   /** Serves another root, without announcing it; undefined: no head. With a datastore it is stored first. Throws InvalidOptionError. */
@@ -153,13 +156,16 @@ export class Publisher implements Startable, AsyncDisposable {
   }
 
   #httpAddrs (): Multiaddr[] {
-    const { http } = this.#config
-    return withHandlerPath([...http?.addrs ?? [], ...this.#session?.server?.addrs() ?? []], http?.handlerPath)
+    return [...this.#config.http?.addrs ?? [], ...this.#session?.server?.addrs() ?? []]
+  }
+
+  #withPath (http: Multiaddr[]): Multiaddr[] {
+    return withHandlerPath(http, this.#config.http?.handlerPath)
   }
 
   #libp2pAddrs (): Multiaddr[] {
     const { dtsync, ipnisync } = this.#config
-    return (dtsync ?? ipnisync)?.libp2p.getMultiaddrs().map(stripPeerId) ?? []
+    return (dtsync ?? ipnisync)?.libp2p.getMultiaddrs() ?? []
   }
 
   async #open (signal: AbortSignal): Promise<Session> {
@@ -190,7 +196,7 @@ export class Publisher implements Startable, AsyncDisposable {
     const signal = anySignal(session.controller.signal, options?.signal)
     signal.throwIfAborted()
     if (root == null || session.senders.length === 0) { return [] }
-    const addrs = reachable(this.#config.announceAddrs ?? chooseAnnounceAddrs(this.#httpAddrs(), this.#libp2pAddrs()))
+    const addrs = this.#config.announceAddrs ?? this.#announceAddrs(this.#httpAddrs(), this.#libp2pAddrs())
     return unlessAborted(sendAnnounce(root, addrs, session.senders, { signal }), signal)
   }
 }

@@ -173,6 +173,21 @@ describe('addresses of announcements', () => {
     deepEqual(messageAddrs(sender.sent[0]).map(String), [LOCAL_HTTP, HTTP])
   })
 
+  it('are those of the moment', async () => {
+    const sender = new Sender()
+    const publisher = await start({ root: ONE, senders: [sender], http: { listen: '127.0.0.1:0' } })
+    const addrs = []
+    for (let i = 0; i < 2; i++) {
+      await publisher.announce()
+      await publisher.announce()
+      addrs.push(...publisher.addrs().map(String))
+      await publisher.stop()
+      await publisher.start() // on another port
+    }
+    equal(new Set(addrs).size, 2)
+    deepEqual(sender.sent.map(message => messageAddrs(message).map(String)), [[addrs[0]], [addrs[0]], [addrs[1]], [addrs[1]]])
+  })
+
   it('carry the handler path in the bytes of Go, first in the newer and then in the older spelling', async () => {
     const sender = new Sender()
     await (await start({ root: ONE, senders: [sender], http: { addrs: list(HTTP), handlerPath: 'boop/bop' } })).announce()

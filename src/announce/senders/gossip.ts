@@ -54,9 +54,9 @@ export async function publish (pubsub: Gossipsub, topic: string, message: Announ
   goOn()
   const data = encodeAnnounce(message)
   if (pubsub.streamsOutbound != null) {
-    await streamsOpen(pubsub, topic, goOn)
+    const reached = await openStreams(pubsub, pubsub.streamsOutbound, topic, goOn)
     // with emitSelf it would still be heard here
-    if (reached(pubsub, topic).length === 0 && pubsub.opts?.emitSelf !== true) { return 0 }
+    if (reached === 0 && pubsub.opts?.emitSelf !== true) { return 0 }
   }
   try {
     const { recipients } = await pubsub.publish(topic, data)
@@ -68,14 +68,15 @@ export async function publish (pubsub: Gossipsub, topic: string, message: Announ
   }
 }
 
-async function streamsOpen (pubsub: Gossipsub, topic: string, goOn: () => void): Promise<void> {
-  const deadline = Date.now() + STREAM_WAIT
-  while (reached(pubsub, topic).length < pubsub.getSubscribers(topic).length && Date.now() < deadline) {
+/** Waits for a stream to every subscriber, and gives how many have one. */
+async function openStreams (
+  pubsub: Gossipsub, streams: NonNullable<Gossipsub['streamsOutbound']>, topic: string, goOn: () => void
+): Promise<number> {
+  for (const deadline = Date.now() + STREAM_WAIT; ;) {
+    const subscribers = pubsub.getSubscribers(topic)
+    const reached = subscribers.filter(peer => streams.has(peer.toString())).length
+    if (reached === subscribers.length || Date.now() >= deadline) { return reached }
     await new Promise(resolve => setTimeout(resolve, STREAM_POLL))
     goOn()
   }
-}
-
-function reached (pubsub: Gossipsub, topic: string): unknown[] {
-  return pubsub.getSubscribers(topic).filter(peer => pubsub.streamsOutbound?.has(peer.toString()))
 }

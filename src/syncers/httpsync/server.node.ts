@@ -40,6 +40,7 @@ class NodeHttpServer implements HttpServer {
   readonly #server: Server
   readonly #handler: HttpHandler
   readonly #connections = new Map<Socket, Connection>()
+  readonly #addrs = new Map<string, Multiaddr>() // by host
   #address: AddressInfo = { address: '', family: 'IPv4', port: 0 }
   #stopped?: Promise<void>
 
@@ -92,7 +93,14 @@ class NodeHttpServer implements HttpServer {
   }
 
   addrs (): Multiaddr[] {
-    return hosts(this.host).map(host => multiaddr(`/${host.includes(':') ? 'ip6' : 'ip4'}/${host}/tcp/${this.port}/http`))
+    return hosts(this.host).map(host => {
+      let addr = this.#addrs.get(host)
+      if (addr == null) {
+        addr = multiaddr(`/${host.includes(':') ? 'ip6' : 'ip4'}/${host}/tcp/${this.port}/http`)
+        this.#addrs.set(host, addr)
+      }
+      return addr
+    })
   }
 
   stop (): Promise<void> {
