@@ -3,15 +3,16 @@ import { isPeerId } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { ANNOUNCE_CACHE_SIZE, MAX_ANNOUNCE_ADDRS, MAX_ANNOUNCE_PUBLISHERS } from '../shared/constants.ts'
 import { InvalidMessageError, InvalidOptionError, ReceiverClosedError } from '../shared/errors.ts'
-import { filterPublic } from '../shared/multiaddrs.ts'
-import { KnownAddrs } from './known-addrs.ts'
+import { filterPublic, multiaddrFromBytes } from '../shared/multiaddrs.ts'
 import { decodeAnnounce, messageAddrs } from './message.ts'
 import { Pending } from './pending.ts'
+import { Recent } from './recent.ts'
 import { Seen } from './seen.ts'
 import { publish } from './senders/gossip.ts'
 import { subscribe } from './subscriptions.ts'
 import type { Announce, PubSub, ReceiverInit } from '../shared/types.ts'
 import type { AbortOptions, ComponentLogger, Logger, PeerId, PeerInfo, Startable } from '@libp2p/interface'
+import type { Multiaddr } from '@multiformats/multiaddr'
 import type { CID } from 'multiformats/cid'
 
 export interface ReceiverComponents {
@@ -41,7 +42,8 @@ export class Receiver implements Startable, AsyncDisposable {
   /** By relay and publisher, so that none can make a publisher's own announcement look like an old one. */
   private readonly seenHints = new Seen(MAX_ANNOUNCE_PUBLISHERS, ANNOUNCE_CACHE_SIZE)
   private readonly pending = new Pending(MAX_ANNOUNCE_PUBLISHERS)
-  private readonly addrs = new KnownAddrs()
+  private readonly addrs = new Recent<Multiaddr>()
+  private readonly peers = new Recent<PeerId>() // whose text, in base58, is dear to make
   private readonly waiting = new Set<Waiter>()
   private closed = false
   private unsubscribe: (() => void) | undefined
@@ -175,10 +177,11 @@ export class Receiver implements Startable, AsyncDisposable {
   }
 
   /** Undefined for what this node has republished itself. */
-  private read ({ type, from, data }: any): Announce | undefined {
-    if (type !== 'signed' || !isPeerId(from)) { throw new InvalidMessageError('announce message: not signed') }
+  private read ({ type, from: signer, data }: any): Announce | undefined {
+    if (type !== 'signed' || !isPeerId(signer)) { throw new InvalidMessageError('announce message: not signed') }
+    const from = this.peers.get(signer.toMultihash().bytes, () => signer)
     const message = decodeAnnounce(data)
-    const announce = { cid: message.cid, peerId: from, addrs: messageAddrs(message, bytes => this.addrs.read(bytes)) }
+    const announce = { cid: message.cid, peerId: from, addrs: messageAddrs(message, bytes => this.addrs.get(bytes, multiaddrFromBytes)) }
     if (message.origPeer == null) { return announce }
     if (this.components.peerId?.equals(from) === true) { return undefined }
     const peerId = readPeerId(message.origPeer)
