@@ -14,6 +14,9 @@ export type Detail = 'flat' | 'links' | 'all'
 /** Maps and lists within a block may nest this deep; Go has no limit until its stack ends. */
 export const MAX_NESTING = 10_000
 
+/** For the blocks to come, begin and end of each. */
+const MAX_KEPT_KEYS = 4_096
+
 /** A map of a block, in the order of the encoded bytes. */
 export class MapNode {
   readonly keys: string[] = []
@@ -61,6 +64,7 @@ export abstract class Skeleton {
   root: Child | undefined
   links: Link[] = []
   protected detail: Detail = 'links'
+  private deepest = 0
 
   private readonly maps: boolean[] = []
   private readonly nodes: Array<MapNode | ListNode | undefined> = []
@@ -70,8 +74,12 @@ export abstract class Skeleton {
   private readonly to: number[] = []
   private readonly names: Array<string | undefined> = []
 
-  /** Keys of the open maps, begin and end, and per depth where those of its map begin; a set once they are not in order. */
+  /**
+   * Keys of the open maps, begin and end, and per depth where those of its map begin; a set once they are not in order. Here as in
+   * the lists above nothing is shortened: V8 gives the memory back then, and a block would cost what it takes to grow them again.
+   */
   private keys: number[] = []
+  private keyCount = 0
   private readonly keysAt: number[] = []
   private readonly seen: Array<Set<string> | undefined> = []
 
@@ -82,12 +90,13 @@ export abstract class Skeleton {
     this.depth = 0
     this.root = undefined
     this.links = []
-    this.keys = []
+    this.keyCount = this.deepest = 0
     try {
       this.read()
     } finally {
       this.bytes = EMPTY
-      this.nodes.length = this.seen.length = this.names.length = 0
+      for (let i = 0; i < this.deepest; i++) { this.nodes[i] = this.seen[i] = this.names[i] = undefined }
+      if (this.keys.length > MAX_KEPT_KEYS) { this.keys = [] }
     }
   }
 
@@ -110,16 +119,17 @@ export abstract class Skeleton {
     this.nodes[depth] = undefined
     this.from[depth] = -1
     if (map) {
-      this.keysAt[depth] = this.keys.length
+      this.keysAt[depth] = this.keyCount
       this.seen[depth] = undefined
     }
     this.depth = depth + 1
+    if (this.depth > this.deepest) { this.deepest = this.depth }
     if (this.detail === 'all') { this.node(depth) }
   }
 
   protected close (): void {
     const depth = --this.depth
-    if (this.maps[depth]) { this.keys.length = this.keysAt[depth] }
+    if (this.maps[depth]) { this.keyCount = this.keysAt[depth] }
   }
 
   /** Closes a map that turned out to be another kind of value. */
@@ -144,14 +154,16 @@ export abstract class Skeleton {
   protected key (from: number, to: number): void {
     const depth = this.depth - 1
     const keys = this.keys
-    const last = keys.length
+    const last = this.keyCount
     if (this.seen[depth] != null) {
       this.remember(depth, this.keyName(from, to))
     } else if (last > this.keysAt[depth] && !this.inOrder(keys[last - 2], keys[last - 1], from, to)) {
       this.unordered(depth)
       this.remember(depth, this.keyName(from, to))
     } else {
-      keys.push(from, to)
+      keys[last] = from
+      keys[last + 1] = to
+      this.keyCount += 2
     }
     this.from[depth] = from
     this.to[depth] = to
@@ -168,7 +180,7 @@ export abstract class Skeleton {
 
   private unordered (depth: number): void {
     const seen = new Set<string>()
-    for (let i = this.keysAt[depth]; i < this.keys.length; i += 2) { seen.add(this.keyName(this.keys[i], this.keys[i + 1])) }
+    for (let i = this.keysAt[depth]; i < this.keyCount; i += 2) { seen.add(this.keyName(this.keys[i], this.keys[i + 1])) }
     this.seen[depth] = seen
   }
 

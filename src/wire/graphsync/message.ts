@@ -38,7 +38,7 @@ export function decodeGraphsyncMessage (bytes: Uint8Array): GraphsyncMessage {
   return {
     requests: requests.map(({ request }) => request),
     responses: responses.map(publicResponse),
-    blocks: blocks.map(({ prefix, data }) => ({ prefix, data }))
+    blocks: blocks.map(({ from, to, data }) => ({ prefix: bytes.subarray(from, to), data }))
   }
 }
 

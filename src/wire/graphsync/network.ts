@@ -156,8 +156,8 @@ function deliver (peer: Peer, { responses }: ParsedMessage, blocks: Map<Key, Uin
 function hashAll (blocks: ParsedBlock[], requests: OutgoingRequest[]): Map<Key, Uint8Array> | Promise<Map<Key, Uint8Array>> {
   const hashed = new Map<Key, Uint8Array>()
   const later: Array<Promise<void>> = []
-  for (const { parsed, data } of blocks) {
-    const key = hashWith(requests, hash => keyOfBlock(hash, parsed, data))
+  for (const { prefix, data } of blocks) {
+    const key = hashWith(requests, hash => keyOfBlock(hash, prefix, data))
     if (key instanceof Promise) {
       later.push(key.then(made => { if (made != null) { hashed.set(made, data) } }))
     } else if (key != null) {

@@ -10,8 +10,10 @@ import type { Key, Prefix } from './keys.ts'
 // hand: no CID objects, no copies of blocks.
 
 export interface ParsedBlock {
-  prefix: Uint8Array
-  parsed: Prefix
+  /** Where in the message its prefix is. */
+  from: number
+  to: number
+  prefix: Prefix
   data: Uint8Array
 }
 
@@ -120,11 +122,11 @@ function lastOfEach<T> (reader: CborReader, what: string, read: (reader: CborRea
 function readBlock (reader: CborReader): ParsedBlock {
   const end = pair(reader, 'a block')
   const from = reader.span('a prefix')
-  const parsed = parsePrefix(reader.bytes, from, reader.at)
-  const prefix = reader.bytes.subarray(from, reader.at)
+  const to = reader.at
+  const prefix = parsePrefix(reader.bytes, from, to)
   const data = byteString(reader, 'the data of a block')
   end()
-  return { prefix, parsed, data }
+  return { from, to, prefix, data }
 }
 
 function readRequest (reader: CborReader): ParsedRequest {
