@@ -67,13 +67,17 @@ export class Outbox {
     if (!this.pumping) { void this.pump() }
   }
 
-  /** Drops what waits. */
-  close (error: Error): void {
+  /** Drops what waits. With `reset`, the peer sees that something lacks: Go waits for ever after a mere end. */
+  close (error: Error, { reset }: { reset: boolean }): void {
     this.closed.abort(error)
     this.drop(error)
     const { stream } = this
     this.stream = undefined
-    if (stream != null) { void closeWrite(stream, CLOSE_TIMEOUT) }
+    if (reset) {
+      stream?.abort(error)
+    } else if (stream != null) {
+      void closeWrite(stream, CLOSE_TIMEOUT)
+    }
   }
 
   /** Up to the first await of a slow peer this runs at once, within push(). */
