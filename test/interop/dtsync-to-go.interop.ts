@@ -1,19 +1,18 @@
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { generateKeyPair } from '@libp2p/crypto/keys'
 import { tcp } from '@libp2p/tcp'
 import { tls } from '@libp2p/tls'
 import { yamux } from '@libp2p/yamux'
 import { createLibp2p } from 'libp2p'
 import { CID } from 'multiformats/cid'
-import { createLinkSystem, createPublisher } from '../../src/index.ts'
+import { createPublisher } from '../../src/index.ts'
 import { chain } from '../../src/testing/index.ts'
 import { dagsyncSelector, recursionLimitDepth, recursionLimitNone } from '../../src/traversal/index.ts'
 import { chainOf } from '../wire/graphsync/kit.ts'
-import { GoPeer } from './go-peer.ts'
-import { addressOf, asDagJson, blocksOf, DTSYNC_TOPIC as topic, HeldBlockstore, sameBlocks, startNode, storeSizes, subscribed, told } from './support.ts'
+import { addressOf, asDagJson, blocksOf, DTSYNC_TOPIC as topic, ourSide, sameBlocks, storeSizes, subscribed, told } from './support.ts'
 import type { LinkSystem, Publisher } from '../../src/index.ts'
-import type { Libp2p, PeerId, PrivateKey } from '@libp2p/interface'
+import type { OurSide } from './support.ts'
+import type { PeerId } from '@libp2p/interface'
 
 const MIB = 2 ** 20
 const GIVES_UP = 90_000 // Go waits 10 s before it tries to go on, and longer between tries to connect
@@ -21,12 +20,7 @@ const GIVES_UP = 90_000 // Go waits 10 s before it tries to go on, and longer be
 const everything = asDagJson(dagsyncSelector(recursionLimitNone))
 const texts = (cids: CID[]): string[] => cids.map(String)
 
-interface Setup extends AsyncDisposable {
-  go: GoPeer
-  node: Libp2p
-  privateKey: PrivateKey
-  blockstore: HeldBlockstore
-  linkSystem: LinkSystem
+interface Setup extends OurSide {
   publish (root?: CID, allowPeer?: (peer: PeerId) => boolean): Promise<Publisher>
 }
 
@@ -39,23 +33,12 @@ async function rootsOf (linkSystem: LinkSystem, count: number): Promise<string[]
 
 /** A Go peer, and a node of ours with a store. */
 async function start (): Promise<Setup> {
-  const privateKey = await generateKeyPair('Ed25519')
-  const go = await GoPeer.start('v040', { seed: 2 })
-  const { node } = await startNode(privateKey)
-  const blockstore = new HeldBlockstore()
-  const linkSystem = createLinkSystem({ blockstore })
+  const ours = await ourSide('v040')
+  const { node, linkSystem, privateKey } = ours
   return {
-    go,
-    node,
-    privateKey,
-    blockstore,
-    linkSystem,
+    ...ours,
     publish: async (root, allowPeer) =>
-      await createPublisher({ libp2p: node, linkSystem, privateKey }, { topic, root, dtsync: { allowPeer } }),
-    async [Symbol.asyncDispose] () {
-      blockstore.release()
-      await Promise.all([go.stop(), node.stop()])
-    }
+      await createPublisher({ libp2p: node, linkSystem, privateKey }, { topic, root, dtsync: { allowPeer } })
   }
 }
 
