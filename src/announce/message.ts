@@ -1,6 +1,7 @@
 import { CID } from 'multiformats/cid'
+import { concat } from '../shared/concat.ts'
 import { MAX_ANNOUNCE_ADDRS, MAX_ANNOUNCE_SIZE } from '../shared/constants.ts'
-import { concat, multiaddrFromBytes, UnknownProtocol } from '../shared/multiaddrs/bytes.ts'
+import { multiaddrFromBytes, UnknownProtocol } from '../shared/multiaddrs/bytes.ts'
 import { BYTES, CborReader, cborHeader, invalid, LIST, TAG, TEXT } from './cbor.ts'
 import type { AnnounceMessage } from '../shared/types.ts'
 import type { Multiaddr } from '@multiformats/multiaddr'
@@ -25,12 +26,12 @@ export function encodeAnnounce (message: AnnounceMessage): Uint8Array {
   const { cid, addrs, extraData = new Uint8Array(), origPeer = '' } = message
   const parts = [cborHeader(LIST, origPeer === '' ? 3 : 4), cborHeader(TAG, CID_TAG)]
   const add = (major: number, value: Uint8Array): void => { parts.push(cborHeader(major, value.length), value) }
-  add(BYTES, concat(Uint8Array.of(0), cid.bytes))
+  add(BYTES, concat([Uint8Array.of(0), cid.bytes]))
   parts.push(cborHeader(LIST, addrs.length))
   addrs.forEach(addr => add(BYTES, addr))
   add(BYTES, extraData)
   if (origPeer !== '') { add(TEXT, encoder.encode(origPeer)) }
-  return checkSize(concat(...parts))
+  return checkSize(concat(parts))
 }
 
 /**

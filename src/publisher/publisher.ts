@@ -4,7 +4,7 @@ import type { AbortOptions, Logger, PeerId, Startable } from '@libp2p/interface'
 import { CODE_HTTP, CODE_P2P, type Multiaddr } from '@multiformats/multiaddr'
 import type { CID } from 'multiformats/cid'
 import { gossipSender, sendAnnounce } from '../announce/index.ts'
-import { DagsyncError } from '../shared/errors.ts'
+import { PublisherStoppedError } from '../shared/errors.ts'
 import { stripPeerId } from '../shared/multiaddrs.ts'
 import { Turns } from '../shared/turns.ts'
 import type { AnnounceResult, AnnounceSender, PublisherComponents, PublisherInit } from '../shared/types.ts'
@@ -106,7 +106,7 @@ export class Publisher implements Startable, AsyncDisposable {
   /**
    * Tells the root to every sender, and gives what became of it at each; an empty list when there is no root or no sender.
    *
-   * Throws AnnounceError when every sender failed, and DagsyncError when the publisher is not running or is stopped meanwhile.
+   * Throws AnnounceError when every sender failed, and PublisherStoppedError when the publisher is not running or is stopped meanwhile.
    */
   async announce (options?: AbortOptions): Promise<AnnounceResult[]> {
     return this.#announce(this.root, options)
@@ -141,7 +141,7 @@ export class Publisher implements Startable, AsyncDisposable {
 
   /** Ends what runs and frees everything. Idempotent, safe at any moment. */
   async stop (): Promise<void> {
-    const reason = new DagsyncError('the publisher is stopped')
+    const reason = new PublisherStoppedError()
     this.#starting?.abort(reason)
     return this.#turns.take(async () => {
       const session = this.#session
@@ -192,7 +192,7 @@ export class Publisher implements Startable, AsyncDisposable {
 
   async #announce (root: CID | undefined, options?: AbortOptions): Promise<AnnounceResult[]> {
     const session = this.#session
-    if (session == null) { throw new DagsyncError('the publisher is not running') }
+    if (session == null) { throw new PublisherStoppedError('the publisher is not running') }
     const signal = anySignal(session.controller.signal, options?.signal)
     signal.throwIfAborted()
     if (root == null || session.senders.length === 0) { return [] }

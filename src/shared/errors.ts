@@ -38,6 +38,17 @@ export class SubscriberStoppedError extends DagsyncError {
   }
 }
 
+/** The publisher is stopped, or was stopped while this ran. */
+export class PublisherStoppedError extends DagsyncError {
+  static name = 'PublisherStoppedError'
+  name = 'PublisherStoppedError'
+  readonly code = 'ERR_PUBLISHER_STOPPED'
+
+  constructor (message = 'the publisher is stopped', options?: ErrorOptions) {
+    super(message, options)
+  }
+}
+
 /** The receiver of announcements is stopped, or was stopped while this ran. */
 export class ReceiverClosedError extends DagsyncError {
   static name = 'ReceiverClosedError'

@@ -1,6 +1,7 @@
 import type { AbortOptions } from '@libp2p/interface'
 import type { Blockstore } from 'interface-blockstore'
 import type { CID } from 'multiformats/cid'
+import { concat } from '../shared/concat.ts'
 import { holdsItself } from './verify.ts'
 
 /**
@@ -13,14 +14,14 @@ export function readBlock (blockstore: Blockstore, cid: CID, options: AbortOptio
   options.signal?.throwIfAborted()
   if (holdsItself(cid)) { return cid.multihash.digest }
   const chunks = blockstore.get(cid, options)
-  return Symbol.iterator in chunks ? joined([...chunks]) : readAsync(chunks, options.signal)
+  return Symbol.iterator in chunks ? concat([...chunks]) : readAsync(chunks, options.signal)
 }
 
 async function readAsync (chunks: AsyncGenerator<Uint8Array>, signal?: AbortSignal): Promise<Uint8Array> {
   const read = async (): Promise<Uint8Array> => {
     const parts: Uint8Array[] = []
     for await (const part of chunks) { parts.push(part) }
-    return joined(parts)
+    return concat(parts)
   }
   return signal == null ? read() : abortable(read(), signal)
 }
@@ -37,15 +38,4 @@ async function abortable<T> (result: Promise<T>, signal: AbortSignal): Promise<T
   } finally {
     signal.removeEventListener('abort', abort)
   }
-}
-
-function joined (parts: Uint8Array[]): Uint8Array {
-  if (parts.length === 1) { return parts[0] }
-  const whole = new Uint8Array(parts.reduce((size, part) => size + part.length, 0))
-  let at = 0
-  for (const part of parts) {
-    whole.set(part, at)
-    at += part.length
-  }
-  return whole
 }

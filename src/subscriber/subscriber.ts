@@ -81,8 +81,9 @@ export class Subscriber implements Startable, AsyncDisposable {
    * them, so a block hook may await one of the publisher that it is called for.
    *
    * Throws InvalidOptionError, SubscriberStoppedError, TransportUnavailableError, HeadQueryError, InvalidSignedHeadError,
-   * UnexpectedSignerError, ContentNotFoundError, TransferFailedError, HashMismatchError, BlockTooLargeError, StalledError,
-   * BlockHookError, SegmentSyncError, InvalidSelectorError, UnknownCodecError, and the signal's reason.
+   * UnexpectedSignerError, ContentNotFoundError, TransferFailedError, TransferRejectedError, HashMismatchError, BlockTooLargeError,
+   * StalledError, BlockHookError, SegmentSyncError, InvalidSelectorError, InvalidMessageError, UnknownCodecError, UnknownHasherError,
+   * and the signal's reason.
    */
   async sync (target: SyncTarget, options: SyncOptions = {}): Promise<CID | undefined> {
     const publisher = parseTarget(target)

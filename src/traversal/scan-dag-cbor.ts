@@ -1,3 +1,4 @@
+import { concat } from '../shared/concat.ts'
 import { keyText } from '../shared/key-text.ts'
 import { linkOfBytes } from './link.ts'
 import { OTHER, Skeleton, TEXT } from './skeleton.ts'
@@ -170,21 +171,13 @@ export class DagCborScanner extends Skeleton {
   /** The pieces of a string or of bytes of indefinite length, put together. */
   private pieces (major: number): Uint8Array {
     const parts: Uint8Array[] = []
-    let size = 0
     for (let byte = this.byte(); byte !== BREAK; byte = this.byte()) {
       if (byte >> 5 !== major) { throw new Error('wrong piece in a string or in bytes') }
       this.head(byte)
       const from = this.at
       parts.push(this.bytes.subarray(from, this.skip(this.argument)))
-      size += this.argument
     }
-    const whole = new Uint8Array(size)
-    let at = 0
-    for (const part of parts) {
-      whole.set(part, at)
-      at += part.length
-    }
-    return whole
+    return concat(parts)
   }
 
   /** Reads the number that follows the first byte of a value; it need not be minimal. */

@@ -82,6 +82,17 @@ async function pull (
   return pulled
 }
 
+/** A pull of 50 blocks that Go holds after 10. */
+async function pullHeld (setup: Setup): Promise<{ cids: string[], pulling: Promise<Pulled> }> {
+  const { go } = setup
+  await go.call('voucherType', { type: ticket.type, accept: true })
+  const cids = await chainAtGo(go, 50)
+  await go.call('hold', { after: 10 })
+  const pulling = pull(setup, cids[0])
+  await go.event('held')
+  return { cids, pulling }
+}
+
 /** Go pulls from us; answers with the channel once it is at its end. */
 async function pulledByGo ({ go, node }: Setup, root: string, voucher = ticket, timeout?: number): Promise<Channel> {
   const { channel } = await go.call('pull', { ...addressOf(node), root, selector: asDagJson(everything), voucher })
@@ -193,11 +204,7 @@ describe('our data transfer pulls from Go', () => {
   it('until Go cancels the channel', async () => {
     await using setup = await start()
     const { go } = setup
-    await go.call('voucherType', { type: ticket.type, accept: true })
-    const cids = await chainAtGo(go, 50)
-    await go.call('hold', { after: 10 })
-    const pulling = pull(setup, cids[0])
-    await go.event('held')
+    const { cids, pulling } = await pullHeld(setup)
     const [{ channel }] = await go.call('channels', {})
     const cancelled = go.call('cancel', { channel })
     await go.call('release', {})
@@ -210,11 +217,7 @@ describe('our data transfer pulls from Go', () => {
   it('until Go is killed', async () => {
     await using setup = await start()
     const { go } = setup
-    await go.call('voucherType', { type: ticket.type, accept: true })
-    const cids = await chainAtGo(go, 50)
-    await go.call('hold', { after: 10 })
-    const pulling = pull(setup, cids[0])
-    await go.event('held')
+    const { cids, pulling } = await pullHeld(setup)
     await go.kill('SIGKILL')
     const begin = performance.now()
     const { error, cids: got } = await pulling

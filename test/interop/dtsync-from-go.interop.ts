@@ -5,9 +5,9 @@ import { createLinkSystem, createSubscriber } from '../../src/index.ts'
 import { dagsyncSelector, recursionLimitDepth, recursionLimitNone } from '../../src/traversal/index.ts'
 import { GoPeer } from './go-peer.ts'
 import {
-  blocksOf, copyBlocks, DTSYNC_TOPIC as topic, finishedOf, hasBlocks, infoOf, recorder, sameBlocks, startNode, storeSizes, syncsPartsAtOnce,
-  syncsWhole
+  blocksOf, copyBlocks, DTSYNC_TOPIC as topic, finishedOf, hasBlocks, infoOf, recorder, sameBlocks, startNode, storeSizes
 } from './support.ts'
+import { givesUpOnFrozen, syncsAfterAbort, syncsPartsAtOnce, syncsWhole } from './syncs.ts'
 import type { SegmentSyncActions } from '../../src/index.ts'
 import type { Recorder } from './support.ts'
 import type { Libp2p, PeerInfo } from '@libp2p/interface'
@@ -230,24 +230,11 @@ describe('our subscriber, a publisher of Go v0.4.0 over dtsync', () => {
 
   it('gives up on a publisher that is frozen in the middle, and syncs once it goes on', async () => {
     await using setup = await start()
-    const { go, node, linkSystem, calls, blockHook, reached } = setup
+    const { go, node, linkSystem, blockHook } = setup
     const { cids } = await go.call('chain', { count: 30, list: true })
     const publisher = await publish(go)
     await using subscriber = await createSubscriber({ libp2p: node, linkSystem }, { topic, blockHook, stallTimeout: STALL })
-    await go.call('hold', { after: 10 })
-    const begin = performance.now()
-    const syncing = rejects(subscriber.sync(publisher), (error: any) => ['StalledError', 'TransferFailedError'].includes(error.name))
-    await reached(10)
-    await go.kill('SIGSTOP')
-    await syncing
-    ok(performance.now() - begin < IN_TIME)
-    deepEqual(calls, cids.slice(0, 10))
-
-    await go.kill('SIGCONT')
-    await go.call('release', {})
-    calls.length = 0
-    await subscriber.sync(publisher)
-    deepEqual(calls, cids)
+    await givesUpOnFrozen(go, publisher, subscriber, setup, cids)
   })
 
   it('gives up on a frozen publisher whose head it asks for', async () => {
@@ -265,27 +252,11 @@ describe('our subscriber, a publisher of Go v0.4.0 over dtsync', () => {
 
   it('can be aborted in the middle, and synced again at once', async () => {
     await using setup = await start()
-    const { go, node, linkSystem, calls, blockHook, reached } = setup
+    const { go, node, linkSystem, blockHook } = setup
     const { cids } = await go.call('chain', { count: 50, payload: 500, list: true })
     const publisher = await publish(go)
     await using subscriber = await createSubscriber({ libp2p: node, linkSystem }, { topic, blockHook })
-    for (let round = 1; round <= 3; round++) {
-      calls.length = 0
-      await go.call('hold', { after: 10 })
-      const controller = new AbortController()
-      const syncing = rejects(subscriber.sync(publisher, { signal: controller.signal }), { name: 'AbortError' })
-      await reached(10)
-      controller.abort()
-      await syncing
-      deepEqual(calls, cids.slice(0, 10))
-
-      calls.length = 0
-      const again = subscriber.sync(publisher, { cid: CID.parse(cids[0]) })
-      await go.call('release', {})
-      await again
-      deepEqual(calls, cids)
-      await Promise.all(cids.map(async cid => { await linkSystem.blockstore.delete(CID.parse(cid)) }))
-    }
+    await syncsAfterAbort(go, publisher, subscriber, setup, cids)
   })
 
   it('syncs 50 parts at once, and one part 50 times at once', async () => {

@@ -47,7 +47,7 @@ describe('our subscriber from a Go v0.4.0 publisher, over dtsync, with the defau
     const begin = performance.now()
     await killed.kill('SIGKILL')
     const error = await first
-    ok(performance.now() - begin < 30_000)
+    ok(performance.now() - begin < 25_000, 'with room for a slow machine')
     equal(error.name, 'TransferFailedError')
     equal(await ours.subscriber.getLatestSync(info.id), undefined)
 
@@ -78,7 +78,7 @@ describe('our subscriber from a Go v0.4.0 publisher, over dtsync, with the defau
     const begin = performance.now()
     await go.kill('SIGSTOP')
     equal((await syncing)?.name, 'TransferFailedError')
-    ok(performance.now() - begin < 30_000)
+    ok(performance.now() - begin < 25_000, 'with room for a slow machine')
   })
 })
 

@@ -1,13 +1,15 @@
-import { deepEqual, equal, match, rejects } from 'node:assert/strict'
+import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { createLinkSystem } from '../../src/index.ts'
 import { chain } from '../../src/testing/index.ts'
-import { dagsyncSelector, recursionLimitDepth, recursionLimitNone } from '../../src/traversal/index.ts'
+import { dagsyncSelector, matcher, recursionLimitDepth, recursionLimitNone } from '../../src/traversal/index.ts'
 import { GoPeer, type PublisherAddress } from './go-peer.ts'
 import { GoTransfer } from './go-transfer.ts'
 import { asDagJson, blocksOf, DTSYNC_TOPIC as topic } from './support.ts'
 
 // Go to Go: what the Go programs do by themselves, which is what the tests against ours build on.
+
+const everything = asDagJson(dagsyncSelector(recursionLimitNone))
 
 interface Pair extends AsyncDisposable { publisher: GoPeer, subscriber: GoPeer }
 
@@ -147,6 +149,24 @@ describe('dtsync, Go v0.4.0 to Go v0.4.0', () => {
     deepEqual((await subscriber.call('sync', address)).cids, cids)
   })
 
+  it('has the last dtsync.Sync of a host take over its streams: those made before hear nothing', async () => {
+    await using peers = await pair()
+    const { publisher, subscriber } = peers
+    const cids = (await Promise.all([1, 2, 3, 4, 5].map(async seed => await (await publisher.call('chain', { count: 1, seed, list: true })).cids))).flat()
+    const crowd = { ...await publish(publisher), topic, shape: 'syncs' as const, count: 5, selector: asDagJson(matcher()), roots: cids, wait: 3_000 }
+    deepEqual((await subscriber.call('crowd', crowd)).map(({ error, hooks }) => [error, hooks]), [
+      ...Array.from({ length: 4 }, () => ['context deadline exceeded', 0]), [undefined, 1]
+    ])
+  })
+
+  it('does not end syncs of one root beside each other, but one', async () => {
+    await using peers = await pair()
+    const { publisher, subscriber } = peers
+    const { head } = await publisher.call('chain', { count: 20 })
+    const crowd = { ...await publish(publisher), topic, shape: 'syncers' as const, count: 50, selector: everything, roots: [head], wait: 3_000 }
+    ok((await subscriber.call('crowd', crowd)).filter(({ error }) => error?.startsWith('hangs')).length > 1)
+  })
+
   it('serves over a data transfer manager that was made before', async () => {
     await using peers = await pair()
     const { publisher, subscriber } = peers
@@ -175,7 +195,6 @@ describe('dtsync, Go v0.4.0 to Go v0.4.0', () => {
   })
 })
 
-const everything = asDagJson(dagsyncSelector(recursionLimitNone))
 const voucher = { type: 'ticket', value: { Head: 'first' } }
 
 interface TransferPair extends AsyncDisposable { server: GoTransfer, client: GoTransfer, cids: string[] }

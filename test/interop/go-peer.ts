@@ -106,6 +106,17 @@ export interface Commands extends GateCommands {
   syncEntries: Command<PublisherAddress & { cids: string[], concurrency?: number }, Synced>
   /** What a selector reaches, by v0.4.0's dtsync alone; not on a peer with a subscriber or publisher, whose streams it takes over. */
   dtsync: Command<PublisherAddress & { topic: string, cid: string, selector: DagJson }, Synced>
+  /**
+   * So many sync from one publisher at once. What each has of its own: with "subscribers" a Subscriber on its own host, with "hosts" a
+   * dtsync.Sync on its own host, with "syncs" a dtsync.Sync on the one host, with "syncers" a Syncer alone (hooks and blocks are
+   * counted together then). To `roots`, shared out between them, or to the head; each waits for `wait` ms.
+   */
+  crowd: Command<
+    PublisherAddress & {
+      shape: 'subscribers' | 'hosts' | 'syncs' | 'syncers', count: number, topic: string, selector: DagJson, roots?: string[], wait: number
+    },
+    Array<{ error?: string, hooks: number, blocks: number, ms: number }>
+  >
   /** Cancels the contexts of all `sync` and `dtsync` that run. */
   cancelSyncs: Command<{}, { count: number }>
   latest: Command<{ peerId: string }, string | null>

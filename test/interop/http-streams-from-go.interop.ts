@@ -6,8 +6,9 @@ import { dagsyncSelector, exploreFields, exploreRecursiveEdge, recursionLimitDep
 import { GoPeer } from './go-peer.ts'
 import {
   addressOf, blocksOf, CARRIERS, copyBlocks, finishedOf, hasBlocks, hostOf, infoOf, onCarrier, PAYLOADS, recorder, sameBlocks, startNode,
-  storeHamt, syncsPartsAtOnce, syncsWhole
+  storeHamt
 } from './support.ts'
+import { givesUpOnFrozen, syncsAfterAbort, syncsPartsAtOnce, syncsWhole } from './syncs.ts'
 import type { SegmentSyncActions } from '../../src/index.ts'
 import type { Commands, PublisherAddress } from './go-peer.ts'
 import type { Carrier, Recorder } from './support.ts'
@@ -303,50 +304,20 @@ for (const carrier of ['streams', 'http'] as const) {
 
     it('gives up on a publisher that is frozen in the middle, and syncs once it goes on', async () => {
       await using setup = await start(carrier)
-      const { go, node, linkSystem, calls, blockHook, publish } = setup
+      const { go, node, linkSystem, blockHook, publish } = setup
       const { cids } = await go.call('chain', { count: 30, list: true })
       const publisher = await publish()
       await using subscriber = await createSubscriber({ libp2p: node, linkSystem }, { blockHook, stallTimeout: STALL })
-      await go.call('hold', { after: 10 })
-      const begin = performance.now()
-      const syncing = subscriber.sync(publisher).then(() => undefined, error => error)
-      await go.event('held')
-      await go.kill('SIGSTOP')
-      ok(['StalledError', 'TimeoutError', 'TransferFailedError'].includes((await syncing)?.name))
-      ok(performance.now() - begin < IN_TIME)
-      deepEqual(calls, cids.slice(0, 10))
-
-      await go.kill('SIGCONT')
-      await go.call('release', {})
-      calls.length = 0
-      await subscriber.sync(publisher)
-      deepEqual(calls, cids)
+      await givesUpOnFrozen(go, publisher, subscriber, setup, cids)
     })
 
     it('can be aborted in the middle, and synced again at once', async () => {
       await using setup = await start(carrier)
-      const { go, node, linkSystem, calls, blockHook, reached, publish } = setup
+      const { go, node, linkSystem, blockHook, publish } = setup
       const { cids } = await go.call('chain', { count: 50, payload: 500, list: true })
       const publisher = await publish()
       await using subscriber = await createSubscriber({ libp2p: node, linkSystem }, { blockHook })
-      for (let round = 1; round <= 3; round++) {
-        calls.length = 0
-        await go.call('hold', { after: 10 })
-        const controller = new AbortController()
-        const syncing = rejects(subscriber.sync(publisher, { signal: controller.signal }), { name: 'AbortError' })
-        await reached(10)
-        await go.event('held')
-        controller.abort()
-        await syncing
-        deepEqual(calls, cids.slice(0, 10))
-
-        calls.length = 0
-        const again = subscriber.sync(publisher, { cid: CID.parse(cids[0]) })
-        await go.call('release', {})
-        await again
-        deepEqual(calls, cids)
-        await Promise.all(cids.map(async cid => { await linkSystem.blockstore.delete(CID.parse(cid)) }))
-      }
+      await syncsAfterAbort(go, publisher, subscriber, setup, cids)
     })
   })
 

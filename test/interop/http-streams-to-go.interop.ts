@@ -11,25 +11,19 @@ import { createLinkSystem, createPublisher } from '../../src/index.ts'
 import { chain } from '../../src/testing/index.ts'
 import { GoPeer } from './go-peer.ts'
 import {
-  addressOf, blocksOf, bytesOf, HeldBlockstore, hostOf, onCarrier, PAYLOADS, sameBlocks, startNode, storeEntries, storeHamt, subscribed,
+  addressOf, blocksOf, bytesOf, hostOf, onCarrier, ourSide, PAYLOADS, sameBlocks, startNode, storeEntries, storeHamt, subscribed,
   told
 } from './support.ts'
-import type { LinkSystem, Publisher, PublisherInit } from '../../src/index.ts'
+import type { Publisher, PublisherInit } from '../../src/index.ts'
 import type { PublisherAddress } from './go-peer.ts'
-import type { Carrier } from './support.ts'
-import type { Libp2p, PrivateKey } from '@libp2p/interface'
+import type { Carrier, OurSide } from './support.ts'
 
 const TOPIC = '/indexer/ingest/interop'
 const IN_TIME = 10_000
 
 const texts = (cids: CID[]): string[] => cids.map(String)
 
-interface Setup extends AsyncDisposable {
-  go: GoPeer
-  node: Libp2p
-  privateKey: PrivateKey
-  blockstore: HeldBlockstore
-  linkSystem: LinkSystem
+interface Setup extends OurSide {
   /** Over one carrier. */
   publish (root?: CID | string, init?: PublisherInit): Promise<Publisher>
   address (publisher: Publisher): PublisherAddress
@@ -37,26 +31,15 @@ interface Setup extends AsyncDisposable {
 
 /** A Go peer with a subscriber, and a node of ours with a store. */
 async function start (carrier: Carrier = 'streams', subscriber = {}): Promise<Setup> {
-  const privateKey = await generateKeyPair('Ed25519')
-  const go = await GoPeer.start('v078', { seed: 2 })
+  const ours = await ourSide('v078')
+  const { go, node, linkSystem, privateKey } = ours
   await go.call('subscriber', subscriber)
-  const { node } = await startNode(privateKey)
-  const blockstore = new HeldBlockstore()
-  const linkSystem = createLinkSystem({ blockstore })
   const init: PublisherInit = carrier === 'http' ? { http: { listen: '127.0.0.1:0' }, ipnisync: false } : {}
   return {
-    go,
-    node,
-    privateKey,
-    blockstore,
-    linkSystem,
+    ...ours,
     publish: async (root, more) => await createPublisher(
       { libp2p: node, linkSystem, privateKey }, { root: typeof root === 'string' ? CID.parse(root) : root, ...init, ...more }),
-    address: publisher => onCarrier(addressOf(publisher), carrier),
-    async [Symbol.asyncDispose] () {
-      blockstore.release()
-      await Promise.all([go.stop(), node.stop()])
-    }
+    address: publisher => onCarrier(addressOf(publisher), carrier)
   }
 }
 

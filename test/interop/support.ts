@@ -1,6 +1,7 @@
-import { deepEqual, equal } from 'node:assert/strict'
+import { equal } from 'node:assert/strict'
 import * as dagCbor from '@ipld/dag-cbor'
 import * as dagJson from '@ipld/dag-json'
+import { generateKeyPair } from '@libp2p/crypto/keys'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { MemoryBlockstore } from 'blockstore-core'
 import { CID } from 'multiformats/cid'
@@ -9,10 +10,11 @@ import { sha256 } from 'multiformats/hashes/sha2'
 import { createLinkSystem } from '../../src/index.ts'
 import { createNode } from '../../src/testing/node.ts'
 import { parseMultiaddrs } from '../../src/shared/multiaddrs.ts'
-import { dagsyncSelector, recursionLimitNone } from '../../src/traversal/index.ts'
 import type { LinkSystem, PubSub, SyncFinished } from '../../src/index.ts'
 import type { Subscriber } from '../../src/subscriber/subscriber.ts'
-import type { DagJson, GoPeer, PublisherAddress, SyncFinished as GoSyncFinished } from './go-peer.ts'
+import { GoPeer } from './go-peer.ts'
+import type { GoVersion } from './go-build.ts'
+import type { DagJson, PublisherAddress, SyncFinished as GoSyncFinished } from './go-peer.ts'
 import type { Block } from './go-transfer.ts'
 import type { AbortOptions, Libp2p, PeerId, PeerInfo, PrivateKey } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
@@ -148,39 +150,6 @@ export function told ({ cid, peerId, count, error }: GoSyncFinished): unknown[] 
   return [cid, peerId, count, error]
 }
 
-/** A sync of the subscriber, which has the recorder's parts, brings the whole chain of the Go peer: blocks, hook, latest and event. */
-export async function syncsWhole (
-  go: GoPeer, publisher: PeerInfo, subscriber: Subscriber, { linkSystem, calls }: Recorder, { cids, head }: { cids: string[], head: string }
-): Promise<void> {
-  const finished = finishedOf(subscriber)
-  equal((await subscriber.sync(publisher))?.toString(), head)
-  deepEqual(calls, cids)
-  await sameBlocks(go, linkSystem, cids)
-  equal((await subscriber.getLatestSync(publisher.id))?.toString(), head)
-  const { cid, peerId, count, error } = await finished()
-  deepEqual([cid.toString(), peerId.toString(), count, error], [head, go.peerId, cids.length, undefined])
-}
-
-/** So many parts of a chain of the Go peer, of 4 blocks each, come at once; then one part, 50 times at once. */
-export async function syncsPartsAtOnce (
-  go: GoPeer, publisher: PeerInfo, subscriber: Subscriber, linkSystem: LinkSystem, cids: string[]
-): Promise<void> {
-  const part = async (from: number, to: number): Promise<string[]> => {
-    const { calls, blockHook } = recorder()
-    const selector = dagsyncSelector(recursionLimitNone, to < cids.length ? CID.parse(cids[to]) : undefined)
-    await subscriber.sync(publisher, { cid: CID.parse(cids[from]), selector, blockHook })
-    return calls
-  }
-  const parts = Array.from({ length: cids.length / 4 }, (_, i) => i * 4)
-  deepEqual(await Promise.all(parts.map(async from => await part(from, from + 4))), parts.map(from => cids.slice(from, from + 4)))
-  await sameBlocks(go, linkSystem, cids)
-
-  const { cids: fresh } = await go.call('chain', { count: 20, payload: 2_000, seed: 1, list: true })
-  cids.unshift(...fresh)
-  const once = parts.slice(0, 50)
-  deepEqual(await Promise.all(once.map(async () => await part(0, 20))), once.map(() => fresh))
-}
-
 /** A node of ours for one test: `await using ours = await startNode()`. */
 export async function startNode (privateKey?: PrivateKey): Promise<AsyncDisposable & { node: Libp2p }> {
   const node = await createNode(privateKey)
@@ -212,6 +181,33 @@ export class HeldBlockstore extends MemoryBlockstore {
       await this.gate.promise
     }
     yield * super.get(cid, options)
+  }
+}
+
+/** A node of ours with its key and a store that can be held, beside a Go peer; both end with the test. */
+export interface OurSide extends AsyncDisposable {
+  go: GoPeer
+  node: Libp2p
+  privateKey: PrivateKey
+  blockstore: HeldBlockstore
+  linkSystem: LinkSystem
+}
+
+export async function ourSide (version: GoVersion): Promise<OurSide> {
+  const privateKey = await generateKeyPair('Ed25519')
+  const go = await GoPeer.start(version, { seed: 2 })
+  const { node } = await startNode(privateKey)
+  const blockstore = new HeldBlockstore()
+  return {
+    go,
+    node,
+    privateKey,
+    blockstore,
+    linkSystem: createLinkSystem({ blockstore }),
+    async [Symbol.asyncDispose] () {
+      blockstore.release()
+      await Promise.all([go.stop(), node.stop()])
+    }
   }
 }
 

@@ -97,8 +97,8 @@ describe('announcing', () => {
     const second = publisher.announce()
     second.catch(() => {})
     await publisher.stop()
-    await rejects(second, { name: 'DagsyncError', message: /stopped/ })
-    await rejects(publisher.announce(), { name: 'DagsyncError', message: /not running/ })
+    await rejects(second, { name: 'PublisherStoppedError', message: /stopped/ })
+    await rejects(publisher.announce(), { name: 'PublisherStoppedError', message: /not running/ })
   })
 
   it('does not stop senders that it was given', async () => {

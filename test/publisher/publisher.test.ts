@@ -220,7 +220,7 @@ describe('start and stop', () => {
     const started = publisher.start()
     await null
     await publisher.stop()
-    await rejects(started, { name: 'DagsyncError', message: /stopped/ })
+    await rejects(started, { name: 'PublisherStoppedError', message: /stopped/ })
   })
 
   it('start not at all when the signal has aborted', async () => {

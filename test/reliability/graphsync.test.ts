@@ -220,10 +220,14 @@ describe('graphsync: responders that lie', () => {
     ok(cancelled)
   })
 
-  it('a block of an unknown hash resets the stream and fails the request', async () => {
-    const { error } = await against(async (peer, id, _, [root]) => {
-      await peer.send({ responses: [{ requestId: id, status: 14, metadata: [[root, 'present']] }], blocks: [{ prefix: Uint8Array.from([1, 0x71, 0x99, 0x01, 0x20]), data: random(5) }] })
+  it('a block of an unknown hash is for none: those beside it are taken, and the stream is read on', async () => {
+    const strange = { prefix: Uint8Array.from([1, 0x71, 0x99, 0x01, 0x20]), data: random(5) }
+    const { cids, error } = await against(async (peer, id, blocks, [root, second, third]) => {
+      await peer.send({ responses: [{ requestId: id, status: 14, metadata: [[root, 'present']] }], blocks: [strange, blocks[0]] })
+      await peer.send({ responses: [{ requestId: id, status: 14, metadata: [[second, 'present']] }], blocks: [blocks[1]] })
+      await peer.send({ responses: [{ requestId: id, status: 20, metadata: [[third, 'present']] }], blocks: [strange] })
     })
+    equal(cids.length, 2)
     equal(error.name, 'TransferFailedError')
   })
 

@@ -2,6 +2,7 @@ import { peerIdFromMultihash } from '@libp2p/peer-id'
 import { CODE_DNS, CODE_DNS4, CODE_DNS6, CODE_DNSADDR, CODE_HTTP_PATH, CODE_IP6ZONE, CODE_P2P, CODE_SNI, V, multiaddr, registry } from '@multiformats/multiaddr'
 import { varint } from 'multiformats'
 import * as Digest from 'multiformats/hashes/digest'
+import { concat } from '../concat.ts'
 import { InvalidMultiaddrError } from '../errors.ts'
 import type { PeerId } from '@libp2p/interface'
 import type { Component, Multiaddr } from '@multiformats/multiaddr'
@@ -141,17 +142,6 @@ export function componentBytes (code: number, value?: Uint8Array): Uint8Array {
   return bytes
 }
 
-/** Joins byte arrays. */
-export function concat (...arrays: Uint8Array[]): Uint8Array {
-  const bytes = new Uint8Array(arrays.reduce((sum, array) => sum + array.length, 0))
-  let offset = 0
-  for (const array of arrays) {
-    bytes.set(array, offset)
-    offset += array.length
-  }
-  return bytes
-}
-
 /** The address without the /p2p/ID at its end, if there is one; the bytes before it stay as they are. */
 export function stripPeerId (addr: Multiaddr): Multiaddr {
   const components = componentsOf(addr)
@@ -174,7 +164,7 @@ export function withPeerId (addr: Uint8Array, peerId: PeerId): Uint8Array {
   const suffix = componentBytes(CODE_P2P, peerId.toMultihash().bytes)
   const start = addr.length - suffix.length
   if (start >= 0 && suffix.every((byte, i) => addr[start + i] === byte)) { return addr }
-  return concat(addr, suffix)
+  return concat([addr, suffix])
 }
 
 /** Whether both lists hold the same addresses, in any order. Neither is changed. Go v0.7.8: mautil.MultiaddrsEqual, which sorts both. */

@@ -1,6 +1,7 @@
 import { CODE_DNS, CODE_DNS4, CODE_DNS6, CODE_HTTP, CODE_HTTP_PATH, CODE_HTTPS, CODE_IP4, CODE_IP6, CODE_IP6ZONE, CODE_TCP, CODE_TLS, CODE_UDP, CODE_WS, CODE_WSS } from '@multiformats/multiaddr'
+import { concat } from '../concat.ts'
 import { InvalidMultiaddrError } from '../errors.ts'
-import { CODE_HTTPATH, componentBytes, componentsOf, concat, multiaddrFromBytes, valueBytes } from './bytes.ts'
+import { CODE_HTTPATH, componentBytes, componentsOf, multiaddrFromBytes, valueBytes } from './bytes.ts'
 import { ipBytes, mappedIp4 } from './public.ts'
 import type { Component, Multiaddr } from '@multiformats/multiaddr'
 
@@ -85,7 +86,7 @@ export function urlToMultiaddr (url: URL | string, options: UrlToMultiaddrOption
   const parts = [hostBytes(hostname)]
   if (port !== '') { parts.push(componentBytes(CODE_TCP, Uint8Array.of(Number(port) >> 8, Number(port) & 0xff))) }
   parts.push(componentBytes(scheme))
-  const addr = multiaddrFromBytes(concat(...parts))
+  const addr = multiaddrFromBytes(concat(parts))
   return pathname === '/' ? addr : withHttpPath(addr, percentDecode(encoder.encode(pathname)) ?? encoder.encode(pathname), options)
 }
 
@@ -97,9 +98,9 @@ export function withHttpPath (addr: Multiaddr, path: Uint8Array | string, option
   const bytes = typeof path === 'string' ? encoder.encode(path) : path
   if (bytes.length === 0) { return addr }
   const base = multiaddrFromBytes(addr.bytes) // makes httpath known
-  return multiaddrFromBytes(concat(base.bytes, options.legacyPath === true
+  return multiaddrFromBytes(concat([base.bytes, options.legacyPath === true
     ? componentBytes(CODE_HTTPATH, encoder.encode(percentEncode(bytes, SEGMENT)))
-    : componentBytes(CODE_HTTP_PATH, bytes)))
+    : componentBytes(CODE_HTTP_PATH, bytes)]))
 }
 
 function parse (url: URL | string): URL {

@@ -172,7 +172,7 @@ export interface DataTransferInit {
   /**
    * How long a peer that was lost is tried for, since it was last heard; then TransferFailedError. Go takes 148 to 306 s.
    *
-   * @default 25_000
+   * @default 20_000
    */
   restartTimeout?: number
 

@@ -145,6 +145,7 @@ export interface GraphExchange extends Startable, AsyncDisposable {
    * @throws {InvalidSelectorError} the selector cannot be compiled
    * @throws {InvalidMessageError} a block does not decode
    * @throws {UnknownCodecError} the walk came to a codec that is not known
+   * @throws {UnknownHasherError} or to a hash
    * @throws the signal's reason
    */
   request(peer: PeerId, root: CID, selector: SelectorNode, options?: RequestOptions): AsyncGenerator<GraphsyncBlock, void, undefined>

@@ -1,3 +1,4 @@
+import { concat } from '../../shared/concat.ts'
 import { BlockTooLargeError, DagsyncError, TransferFailedError } from '../../shared/errors.ts'
 import { Deadline } from '../../shared/deadline.ts'
 import { redirectTarget } from './redirects.ts'
@@ -109,7 +110,7 @@ async function readBody (response: Response, url: URL, limit: number): Promise<U
     if (size > limit) { throw new BlockTooLargeError(url.href, limit) }
     return parts.push(part) > 0
   })
-  return concat(parts, size)
+  return parts.length === 1 ? parts[0].slice() : concat(parts) // a part may be a little of a big buffer
 }
 
 /** Ends at the end of the body or when `take` returns false or throws; the stream is read to its end or cancelled. */
@@ -125,16 +126,6 @@ async function eachPart (response: Response, take: (part: Uint8Array) => boolean
   } finally {
     if (!done) { await reader?.cancel().catch(() => {}) }
   }
-}
-
-function concat (parts: Uint8Array[], size: number): Uint8Array {
-  const all = new Uint8Array(size)
-  let at = 0
-  for (const part of parts) {
-    all.set(part, at)
-    at += part.length
-  }
-  return all
 }
 
 function stoppedError (): TransferFailedError {

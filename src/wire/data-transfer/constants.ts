@@ -54,7 +54,7 @@ export const DEFAULTS: Required<DataTransferInit> = Object.freeze({
   silenceTimeout: 10_000,
   stallTimeout: 60_000,
   restartDebounce: 1_000,
-  restartTimeout: 25_000,
+  restartTimeout: 20_000,
   restartDelay: 250,
   maxRestarts: 3,
   openTimeout: 5_000

@@ -34,5 +34,5 @@ export type { SelectorNode } from '../../shared/types/selector.ts'
 export type { LinkSystem } from '../../shared/types/store.ts'
 export {
   BlockTooLargeError, ContentNotFoundError, DagsyncError, InvalidMessageError, InvalidOptionError, InvalidSelectorError, StalledError,
-  TimeoutError, TransferFailedError, TransferRejectedError, UnknownCodecError
+  TimeoutError, TransferFailedError, TransferRejectedError, UnknownCodecError, UnknownHasherError
 } from '../../shared/errors.ts'

@@ -1,4 +1,5 @@
 import { CID } from 'multiformats/cid'
+import { concat } from '../../shared/concat.ts'
 import { InvalidMessageError } from '../../shared/errors.ts'
 import { isCid, keyOf } from './keys.ts'
 
@@ -130,15 +131,18 @@ export class CborReader {
 
   /** The key of a link's CID, the tag read before. */
   linkKey (): string {
-    const from = this.span('a link')
-    if (this.bytes[from] !== 0 || !isCid(this.bytes, from + 1, this.at)) { throw new InvalidMessageError('a link is no CID') }
-    return keyOf(this.bytes, from + 1, this.at)
+    return keyOf(this.bytes, this.cidStart(), this.at)
   }
 
   private link (): CID {
+    return CID.decode(this.bytes.slice(this.cidStart(), this.at))
+  }
+
+  /** Moves over a link, and gives where its CID begins. */
+  private cidStart (): number {
     const from = this.span('a link')
     if (this.bytes[from] !== 0 || !isCid(this.bytes, from + 1, this.at)) { throw new InvalidMessageError('a link is no CID') }
-    return CID.decode(this.bytes.slice(from + 1, this.at))
+    return from + 1
   }
 
   private list (length: number, depth: number): any[] {
@@ -170,28 +174,20 @@ export class CborReader {
   }
 
   private byteString (length: number): Uint8Array {
-    if (length === INDEFINITE) { return this.pieces(BYTES) }
+    if (length === INDEFINITE) { return this.pieces(BYTES).slice() }
     const from = this.skip(length)
     return this.bytes.slice(from, this.at)
   }
 
   private pieces (major: number): Uint8Array {
     const parts: Uint8Array[] = []
-    let size = 0
     while (this.more(INDEFINITE, 0)) {
       const length = this.expect(major, 'a piece of a string')
       if (length === INDEFINITE || ++this.values > MAX_VALUES) { throw new InvalidMessageError('a string has bad pieces') }
       const from = this.skip(length)
       parts.push(this.bytes.subarray(from, this.at))
-      size += length
     }
-    const whole = new Uint8Array(size)
-    size = 0
-    for (const part of parts) {
-      whole.set(part, size)
-      size += part.length
-    }
-    return whole
+    return concat(parts)
   }
 
   private skip (length: number): number {

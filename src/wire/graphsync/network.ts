@@ -1,5 +1,5 @@
 import type { Connection, Libp2p, PeerId, Stream } from '@libp2p/interface'
-import { InvalidMessageError, TransferFailedError } from '../../shared/errors.ts'
+import { InvalidMessageError, TransferFailedError, UnknownHasherError } from '../../shared/errors.ts'
 import type { LinkSystem } from '../../shared/types/store.ts'
 import { closeWrite, StreamReader } from '../streams.ts'
 import { GRAPHSYNC_PROTOCOL, GraphsyncStatus, MAX_FRAME, MAX_INBOUND_STREAMS } from './constants.ts'
@@ -152,7 +152,7 @@ function deliver (peer: Peer, { responses }: ParsedMessage, blocks: Map<Key, Uin
   for (const request of peer.requests.values()) { request.relieve() }
 }
 
-/** The blocks of a message by the keys of their CIDs. An unknown hash makes the message undecodable, as in Go. */
+/** The blocks of a message by the keys of their CIDs, but for those of an unknown hash: in Go these make the message undecodable. */
 function hashAll (blocks: ParsedBlock[], requests: OutgoingRequest[]): Map<Key, Uint8Array> | Promise<Map<Key, Uint8Array>> {
   const hashed = new Map<Key, Uint8Array>()
   const later: Array<Promise<void>> = []
@@ -167,14 +167,13 @@ function hashAll (blocks: ParsedBlock[], requests: OutgoingRequest[]): Map<Key, 
   return later.length === 0 ? hashed : Promise.all(later).then(() => hashed)
 }
 
-function hashWith<T> (requests: OutgoingRequest[], hash: (linkSystem: LinkSystem) => T): T {
-  let failure: unknown
+function hashWith<T> (requests: OutgoingRequest[], hash: (linkSystem: LinkSystem) => T): T | undefined {
   for (const { linkSystem } of requests) {
     try {
       return hash(linkSystem)
-    } catch (error) {
-      failure = error
+    } catch (cause) {
+      if (!(cause instanceof UnknownHasherError)) { throw new InvalidMessageError('a block cannot be hashed', { cause }) }
     }
   }
-  throw new InvalidMessageError('the hash of a block is not known', { cause: failure })
+  return undefined // who walks to it says so
 }

@@ -1,4 +1,5 @@
 import type { Libp2p, PeerId, Stream } from '@libp2p/interface'
+import { concat } from '../../shared/concat.ts'
 import { delay } from '../../shared/delay.ts'
 import { TimeoutError, TransferFailedError } from '../../shared/errors.ts'
 import { within } from '../../shared/within.ts'
@@ -67,13 +68,17 @@ export class Outbox {
     if (!this.pumping) { void this.pump() }
   }
 
-  /** Drops what waits. */
-  close (error: Error): void {
+  /** Drops what waits. With `reset`, the peer sees that something lacks: Go waits for ever after a mere end. */
+  close (error: Error, { reset }: { reset: boolean }): void {
     this.closed.abort(error)
     this.drop(error)
     const { stream } = this
     this.stream = undefined
-    if (stream != null) { void closeWrite(stream, CLOSE_TIMEOUT) }
+    if (reset) {
+      stream?.abort(error)
+    } else if (stream != null) {
+      void closeWrite(stream, CLOSE_TIMEOUT)
+    }
   }
 
   /** Up to the first await of a slow peer this runs at once, within push(). */
@@ -190,20 +195,9 @@ function end (frames: Frame[], error?: Error): void {
 function joined (frames: Frame[]): Uint8Array[] {
   const parts: Uint8Array[] = []
   let small: Uint8Array[] = []
-  let bytes = 0
   const flush = (): void => {
-    if (small.length === 1) { parts.push(small[0]) }
-    if (small.length > 1) {
-      const whole = new Uint8Array(bytes)
-      bytes = 0
-      for (const part of small) {
-        whole.set(part, bytes)
-        bytes += part.length
-      }
-      parts.push(whole)
-    }
+    if (small.length > 0) { parts.push(concat(small)) }
     small = []
-    bytes = 0
   }
   for (const frame of frames) {
     for (const part of frame.parts) {
@@ -212,7 +206,6 @@ function joined (frames: Frame[]): Uint8Array[] {
         parts.push(part)
       } else if (part.length > 0) {
         small.push(part)
-        bytes += part.length
       }
     }
   }

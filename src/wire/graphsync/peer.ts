@@ -99,12 +99,13 @@ export class Peer {
 
   close (error: Error): void {
     clearTimeout(this.flushTimer)
+    const unfinished = this.responses.size > 0
     for (const response of this.responses.values()) { response.end({ error }) }
     for (const request of this.requests.values()) {
       request.cancel()
       request.fail(error)
     }
-    this.outbox.close(error)
+    this.outbox.close(error, { reset: unfinished })
     this.checkUse()
   }
 

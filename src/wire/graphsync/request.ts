@@ -230,9 +230,11 @@ export class OutgoingRequest extends Inflow {
     }
     const bytes = await this.local(cid)
     if (bytes != null) { return { cid, bytes, local: true } }
-    this.missing ??= item?.action === 'p' || item?.action === 'd'
-      ? new TransferFailedError(`the peer says that it has ${cid}, and did not send it`)
-      : new ContentNotFoundError(cid)
+    if (item?.action === 'p' || item?.action === 'd') {
+      this.linkSystem.getHasher(cid.multihash.code) // without one it may have come all the same: UnknownHasherError
+      this.missing ??= new TransferFailedError(`the peer says that it has ${cid}, and did not send it`)
+    }
+    this.missing ??= new ContentNotFoundError(cid)
     return undefined
   }
 

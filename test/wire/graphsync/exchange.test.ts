@@ -6,6 +6,7 @@ import type { GraphsyncRequest, GraphsyncResponse, ResponseEnd } from '../../../
 import { createLinkSystem } from '../../../src/store/link-system.ts'
 import { readBlock } from '../../../src/store/read.ts'
 import { createGraphsync } from '../../../src/wire/graphsync/exchange.ts'
+import { gate } from '../data-transfer/kit.ts'
 import { createPair } from '../nodes.ts'
 import { chainOf, copy, everything, exchangePair, fetchAll, forget, outcome } from './kit.ts'
 import { RawPeer } from './raw-peer.ts'
@@ -305,6 +306,18 @@ describe('graphsync exchange', () => {
     await gone.next()
     await pair.b.stop()
     equal((await outcome(gone)).error.name, 'TransferFailedError')
+  })
+
+  it('fails at once when the responder is stopped in the middle: its stream is reset, after a mere end one would wait', async () => {
+    await using pair = await exchangePair()
+    const chain = await chainOf(pair.remote, 5)
+    const held = gate(pair.remote, chain[2])
+    const request = pair.requestor.request(pair.b.peerId, chain[0], everything, { stallTimeout: 5_000 })
+    for (const cid of chain.slice(0, 2)) { equal(String((await request.next()).value?.cid), String(cid)) }
+    await held.reached
+    await pair.responder.stop()
+    held.open()
+    await rejects(request.next(), { name: 'TransferFailedError', message: /lost the connection/ })
   })
 
   it('waits on after a lost stream when onNetworkError is given: a responder may go on over another one', async () => {

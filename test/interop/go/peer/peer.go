@@ -67,6 +67,7 @@ func (p *peer) commands() map[string]lines.Command {
 		"syncEntries":     lines.Typed(p.syncEntries),
 		"cancelSyncs":     lines.Typed(p.cancelSyncs),
 		"dtsync":          lines.Typed(p.pull),
+		"crowd":           lines.Typed(p.crowd),
 		"waitHooks":       lines.Typed(p.waitHooks),
 		"latest":          lines.Typed(p.latest),
 		"setLatest":       lines.Typed(p.setLatest),

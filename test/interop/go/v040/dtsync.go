@@ -76,5 +76,12 @@ func newDtSync(h host.Host, lsys ipld.LinkSystem, hook func(libpeer.ID, cid.Cid)
 }
 
 func (s dtSync) Sync(ctx context.Context, publisher libpeer.ID, topic string, root cid.Cid, selector ipld.Node) error {
-	return s.sync.NewSyncer(publisher, topic).Sync(ctx, root, selector)
+	syncer := s.sync.NewSyncer(publisher, topic)
+	if root == cid.Undef {
+		var err error
+		if root, err = syncer.GetHead(ctx); err != nil {
+			return err
+		}
+	}
+	return syncer.Sync(ctx, root, selector)
 }
