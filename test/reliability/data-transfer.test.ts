@@ -4,7 +4,7 @@ import type { CID } from 'multiformats/cid'
 import type { LinkSystem } from '../../src/shared/types.ts'
 import { createLinkSystem } from '../../src/store/link-system.ts'
 import { Manager } from '../../src/wire/data-transfer/manager.ts'
-import { chainOf, everything, outcome } from '../wire/graphsync/kit.ts'
+import { chainOf, copy, everything, outcome } from '../wire/graphsync/kit.ts'
 import { transferPair, VOUCHER } from '../wire/data-transfer/kit.ts'
 import type { TransferPair } from '../wire/data-transfer/kit.ts'
 
@@ -63,6 +63,22 @@ describe('a pull whose connection is lost', () => {
     equal(error, undefined, error?.stack)
     deepEqual(given, cids.map(String))
     await again.stop()
+  })
+
+  it('before the peer is asked goes on over another one', async () => {
+    await using pair = await transferPair({ initiator: QUICK })
+    const cids = await chainOf(pair.remote, 6)
+    const pull = async (): ReturnType<typeof outcome> =>
+      await outcome(pair.initiator.pull(pair.b.peerId, VOUCHER, cids[4], everything, { linkSystem: createLinkSystem() }))
+    equal((await pull()).error, undefined) // the peer has a stream to us now
+    await copy(pair.remote, pair.local, cids.slice(0, 1))
+    const pulling = pair.initiator.pull(pair.b.peerId, VOUCHER, cids[0], everything)
+    equal((await pulling.next()).value?.local, true)
+    for (const connection of pair.a.getConnections()) { connection.abort(new Error('cut')) }
+    const { cids: given, error } = await outcome(pulling)
+    equal(error, undefined, error?.stack)
+    deepEqual(given, cids.slice(1).map(String))
+    equal((await pull()).error, undefined)
   })
 
   it('fails within restartTimeout when the peer is gone for good', async () => {

@@ -60,7 +60,7 @@ export class Inflow {
     this.wake()
   }
 
-  networkError (error: Error): void {
+  networkError (error: Error, unsent: boolean): void {
     if (!this.online || this.status != null || this.failure != null) { return }
     if (this.options.onNetworkError == null) {
       this.failure = { error: new TransferFailedError(`lost the connection to ${this.peer.id}: ${error.message}`, { cause: error }) }
@@ -68,7 +68,7 @@ export class Inflow {
       return
     }
     try {
-      this.options.onNetworkError(error)
+      this.options.onNetworkError(error, unsent)
     } catch (thrown) {
       this.failure = { error: thrown } // what came before it is good
       this.wake()

@@ -88,13 +88,13 @@ export class Peer {
   /** Something that was sent may be lost, or nothing can be sent: requests are told, responses end. */
   fail (error: Error): void {
     for (const response of this.responses.values()) { response.end({ error }) }
-    for (const request of this.requests.values()) { request.networkError(error) }
+    for (const request of this.requests.values()) { request.networkError(error, true) }
     this.checkUse()
   }
 
   /** What the peer sent may be lost. */
   lost (error: Error): void {
-    for (const request of this.requests.values()) { request.networkError(error) }
+    for (const request of this.requests.values()) { request.networkError(error, false) }
   }
 
   close (error: Error): void {

@@ -6,7 +6,7 @@ import { DATA_TRANSFER_EXTENSION, TransferType } from '../../../src/wire/data-tr
 import { createDataTransfer } from '../../../src/wire/data-transfer/index.ts'
 import { Manager } from '../../../src/wire/data-transfer/manager.ts'
 import { createGraphsync } from '../../../src/wire/graphsync/index.ts'
-import { chainOf, everything, outcome } from '../graphsync/kit.ts'
+import { chainOf, everything, forget, outcome } from '../graphsync/kit.ts'
 import { createNode, createPair } from '../nodes.ts'
 import { gate, transferPair, VOUCHER } from './kit.ts'
 import type { TransferPair } from './kit.ts'
@@ -163,6 +163,75 @@ describe('data transfer: validators', () => {
       equal(await raw.terminal(third), 32) // and after
       const fourth = await raw.ask({ voucherType: 'Ticket', transferId: 8n }, root, everything)
       equal(await raw.terminal(fourth), 20)
+    })
+  })
+})
+
+describe('data transfer: a restart', () => {
+  const transfer = { voucher: VOUCHER.value, voucherType: VOUCHER.type, transferId: 7n }
+  const restart = { ...transfer, type: TransferType.restart }
+
+  it('of what has ended is served again: its end may have been lost; its id stays used, its voucher and root are looked at', async () => {
+    const linkSystem = createLinkSystem()
+    const [root, other] = await chainOf(linkSystem, 3)
+    await withRaw('responder', async (raw, manager) => {
+      manager.addVoucherType(VOUCHER.type, () => ({ accept: true, linkSystem }))
+      equal(await raw.terminal(await raw.ask(transfer, root, everything)), 20)
+      const again = await raw.ask(restart, root, everything)
+      equal(await raw.terminal(again), 20)
+      deepEqual(raw.transfers(again), [responseOf({ type: TransferType.restart, transferId: 7n }).response])
+      const complete = responseOf({ type: TransferType.complete, transferId: 7n })
+      await raw.until(() => raw.messages.length === 2)
+      deepEqual(raw.messages, [complete, complete])
+      for (const init of [transfer, { ...restart, voucher: { Seat: 8 } }, { ...restart, baseCid: other }, { ...restart, transferId: 8n }]) {
+        const id = await raw.ask(init, root, everything)
+        equal(await raw.terminal(id), 32)
+        deepEqual(raw.transfers(id).map(({ accepted }) => accepted), [false])
+      }
+    })
+  })
+
+  it('of what failed tells the failure again', async () => {
+    const linkSystem = createLinkSystem()
+    const [root, last] = await chainOf(linkSystem, 2)
+    await forget(linkSystem, last)
+    await withRaw('responder', async (raw, manager) => {
+      manager.addVoucherType(VOUCHER.type, () => ({ accept: true, linkSystem }))
+      for (const init of [transfer, restart]) {
+        equal(await raw.terminal(await raw.ask(init, root, everything)), 21)
+      }
+      equal(raw.messages.length, 0)
+    })
+  })
+
+  it('of what was cancelled is refused', async () => {
+    const linkSystem = createLinkSystem()
+    const [root] = await chainOf(linkSystem, 1)
+    await withRaw('responder', async (raw, manager) => {
+      manager.addVoucherType(VOUCHER.type, () => ({ accept: true, linkSystem }))
+      equal(await raw.terminal(await raw.ask(transfer, root, everything)), 20)
+      await raw.say(requestOf({ type: TransferType.cancel, pull: false, transferId: 7n }))
+      equal(await raw.terminal(await raw.ask(restart, root, everything)), 32)
+    })
+  })
+
+  it('has the last word: the request before it sends no Complete any more', async () => {
+    const linkSystem = createLinkSystem()
+    const [root] = await chainOf(linkSystem, 1)
+    await withRaw('responder', async (raw, manager) => {
+      manager.addVoucherType(VOUCHER.type, () => ({ accept: true, linkSystem }))
+      const { open, reached } = gate(linkSystem, root, { once: true })
+      const first = await raw.ask(transfer, root, everything)
+      await reached
+      const second = await raw.ask(restart, root, everything)
+      equal(await raw.terminal(second), 20)
+      await raw.until(() => raw.messages.length === 1)
+      open()
+      equal(await raw.terminal(first), 20)
+      const after = await raw.ask({ ...transfer, transferId: 8n }, root, everything)
+      equal(await raw.terminal(after), 20)
+      await raw.until(() => raw.messages.length === 2)
+      deepEqual(raw.messages, [7n, 8n].map(transferId => responseOf({ type: TransferType.complete, transferId })))
     })
   })
 })
