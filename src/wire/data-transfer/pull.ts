@@ -239,6 +239,7 @@ export class Pull {
       await promise
       clearTimeout(timer)
       if (this.stopped.signal.aborted) { throw this.stopped.signal.reason }
+      this.request?.checkEnd()
     }
     this.finished = true
   }

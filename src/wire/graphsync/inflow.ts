@@ -83,6 +83,12 @@ export class Inflow {
     this.wake()
   }
 
+  /** Throws what the request was ended with, or the failure that the responder told, also when the walk was over before. */
+  checkEnd (): void {
+    this.checkAborted()
+    if (this.status != null) { this.checkStatus(this.status) }
+  }
+
   protected checkAborted (): void {
     if (this.aborted != null) { throw this.aborted.error }
   }

@@ -1,6 +1,7 @@
 import { deepEqual, equal, ok, rejects, throws } from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { GraphsyncBlock } from '../../../src/shared/types/graphsync.ts'
+import { turnOfEventLoop } from '../../../src/shared/event-loop.ts'
 import { createLinkSystem } from '../../../src/store/link-system.ts'
 import { DATA_TRANSFER_EXTENSION, TransferType } from '../../../src/wire/data-transfer/constants.ts'
 import { createDataTransfer } from '../../../src/wire/data-transfer/index.ts'
@@ -296,6 +297,27 @@ describe('data transfer: an end before the end', () => {
       equal(error.cause?.name, 'InvalidMessageError')
     })
   })
+
+  for (const [what, status, accepted, name] of [
+    ['refusal', 32, false, 'TransferRejectedError'], ['refusal beside a success', 20, false, 'TransferRejectedError'],
+    ['cancel', 35, undefined, 'TransferFailedError'], ['failure', 32, undefined, 'TransferFailedError']
+  ] as const) {
+    it(`may come after the last block: a ${what} with status ${status} is ${name}`, async () => {
+      const store = createLinkSystem()
+      const chain = await chainOf(store, 3)
+      await withRaw('initiator', async (raw, manager) => {
+        const pulling = manager.pull(raw.node.peerId, VOUCHER, chain[0], everything)
+        const first = pulling.next()
+        const { id, transfer: { transferId } } = await raw.pullRequest()
+        await raw.answer(id, 14, { transfer: responseOf({ transferId }), store, cids: chain })
+        deepEqual([(await first).value?.cid, ...(await take(pulling, 2))].map(String), chain.map(String))
+        const last = pulling.next()
+        await turnOfEventLoop() // the walk is over, and the end is waited for
+        await raw.answer(id, status, accepted == null ? {} : { transfer: responseOf({ accepted, transferId }) })
+        await rejects(last, { name })
+      }, { completeTimeout: 60_000 })
+    })
+  }
 
   it('lets the next pull of the root give each block once', async () => {
     await using pair = await transferPair()
