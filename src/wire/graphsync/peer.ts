@@ -81,6 +81,7 @@ export class Peer {
       onBytes: bytes => { this.onBytes(bytes) },
       onDrained: () => { this.flush() },
       onIdle: () => { this.checkUse() },
+      onLost: error => { this.loseResponses(error) },
       onFailed: error => { this.fail(error) }
     })
   }
@@ -90,6 +91,15 @@ export class Peer {
     for (const response of this.responses.values()) { response.end({ error }) }
     for (const request of this.requests.values()) { request.networkError(error, true) }
     this.checkUse()
+  }
+
+  /** Responses cannot go on behind a gap. Those that were not begun can. */
+  private loseResponses (error: Error): void {
+    for (const response of this.responses.values()) {
+      if (!this.waiting.has(response)) { response.end({ error }) }
+    }
+    if (this.builder.empty) { return }
+    for (const done of this.builder.build().done) { done(error) }
   }
 
   /** What the peer sent may be lost. */
