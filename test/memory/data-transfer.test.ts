@@ -2,7 +2,7 @@ import { deepEqual, equal, ok, rejects } from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { createLinkSystem } from '../../src/store/link-system.ts'
 import { encodeGraphsyncMessage } from '../../src/wire/graphsync/message.ts'
-import { DATA_TRANSFER_EXTENSION, TransferType } from '../../src/wire/data-transfer/constants.ts'
+import { DATA_TRANSFER_EXTENSION, MAX_ENDED_CHANNELS, MAX_PEER_ENDED_CHANNELS, TransferType } from '../../src/wire/data-transfer/constants.ts'
 import { messageToNode } from '../../src/wire/data-transfer/message.ts'
 import { send } from '../../src/wire/streams.ts'
 import { gate, transferPair, VOUCHER } from '../wire/data-transfer/kit.ts'
@@ -98,11 +98,11 @@ describe('data transfer: memory', () => {
     open()
 
     const before = await alive()
-    const count = 1_500 // three times what is remembered of one peer
+    const count = MAX_ENDED_CHANNELS + MAX_PEER_ENDED_CHANNELS
     const stream = await raw.stream()
     const junk = new Uint8Array(32 * 1024)
-    for (let i = 0; i < count; i++) { // each is served, for one block, and over
-      const voucher = { ...VOUCHER.value, junk }
+    for (let i = 0; i < count; i++) { // each is served, for one block, and over; those that are remembered are the last ones
+      const voucher = i < MAX_ENDED_CHANNELS ? VOUCHER.value : { ...VOUCHER.value, junk }
       const node = messageToNode(requestOf({ ...transfer, baseCid: chain[29], selector: everything, transferId: BigInt(i), voucher }))
       const request = { id: crypto.getRandomValues(new Uint8Array(16)), root: chain[29], extensions: { [DATA_TRANSFER_EXTENSION]: node } }
       const requests = [{ type: 'new' as const, selector: everything, ...request }]

@@ -3,6 +3,8 @@ import { describe, it } from 'node:test'
 import type { GraphsyncRequest } from '../../src/shared/types/graphsync.ts'
 import { createLinkSystem } from '../../src/store/link-system.ts'
 import { chainOf, everything, exchangePair, fetchAll, outcome } from '../wire/graphsync/kit.ts'
+import type { ExchangePair } from '../wire/graphsync/kit.ts'
+import { GRAPHSYNC_PROTOCOL } from '../../src/wire/graphsync/constants.ts'
 import { encodeGraphsyncMessage } from '../../src/wire/graphsync/message.ts'
 import { send } from '../../src/wire/streams.ts'
 import { createNode } from '../wire/nodes.ts'
@@ -112,7 +114,7 @@ describe('graphsync: memory', () => {
           sent++
         }
       })()
-      await until(() => sent === 60 || [...peersOf(pair.responder).values()].some(({ blocked }) => blocked))
+      await until(() => sent === 60 || [...peersOf(pair.responder).values()].some(({ crowded }) => crowded))
       ok(begun <= 18, `${begun} MiB of requests`)
       const more = await alive() - before
       ok(more < 40, `${more.toFixed(1)} MiB of 60 wait`) // with what is in the streams
@@ -125,4 +127,51 @@ describe('graphsync: memory', () => {
       await raw.node.stop()
     }
   })
+
+  /** A peer that asks for much, with requests of a MiB, and takes nothing of it. */
+  async function withBigRequests (
+    play: (raw: RawPeer, ask: (stream?: number) => Promise<Uint8Array>, pair: ExchangePair) => Promise<void>
+  ): Promise<void> {
+    await using pair = await exchangePair()
+    const chain = await chainOf(pair.remote, 1_000, 20_000)
+    const raw = new RawPeer(await createNode(), pair.b.peerId)
+    await using stack = new AsyncDisposableStack()
+    stack.defer(async () => { await raw.node.stop() })
+    await raw.node.dial(pair.b.getMultiaddrs())
+    await raw.node.handle(GRAPHSYNC_PROTOCOL, stream => { stream.pause() })
+    await play(raw, async stream => {
+      const id = crypto.getRandomValues(new Uint8Array(16))
+      const extensions = { big: new Uint8Array(MiB) }
+      await raw.send({ requests: [{ id, type: 'new', root: chain[0], selector: everything, extensions }] }, stream)
+      return id
+    }, pair)
+    equal((await fetchAll(pair, chain[0])).cids.length, 1_000)
+  }
+  const peerOf = (pair: ExchangePair, { node }: RawPeer): any => peersOf(pair.responder).get(node.peerId.toString())
+
+  it('of requests that are not over is given back when their peer cancels them, however many they are', () => withBigRequests(async (raw, ask, pair) => {
+    const ids = [await ask()]
+    await until(() => peerOf(pair, raw)?.responses.size === 1)
+    const held = peerOf(pair, raw)
+    while (!held.crowded) {
+      ids.push(await ask())
+      await until(() => held.responses.size === ids.length)
+    }
+    ok(held.heldBytes > 3 * MiB)
+    for (const id of ids) { await raw.send({ requests: [{ id, type: 'cancel' }] }) }
+    await until(() => held.responses.size === 0 && held.heldBytes === 0)
+    equal((await raw.stream()).status, 'open')
+  }))
+
+  it('is bounded when big requests come on many streams', () => withBigRequests(async (raw, ask, pair) => {
+    const before = await alive()
+    for (let i = 0; i < 60; i++) { await raw.send({ requests: [{ id: new Uint8Array(16), type: 'cancel' }] }, i) }
+    await until(() => peerOf(pair, raw)?.streams === 60) // each of them is waited for
+    for (let i = 0; i < 60; i++) { await ask(i).catch(() => {}) }
+    await until(() => peerOf(pair, raw).streams < 60)
+    const { heldBytes, inbound } = peerOf(pair, raw)
+    ok(heldBytes + inbound.used <= 34 * MiB, `${((heldBytes + inbound.used) / MiB).toFixed(1)} MiB of 60 are held`)
+    const more = await alive() - before
+    ok(more < 100, `${more.toFixed(1)} MiB more are alive, with what the peer's own streams hold`)
+  }))
 })

@@ -3,10 +3,16 @@ import { describe, it } from 'node:test'
 import type { CID } from 'multiformats/cid'
 import type { LinkSystem } from '../../src/shared/types.ts'
 import { createLinkSystem } from '../../src/store/link-system.ts'
+import { TransferType } from '../../src/wire/data-transfer/constants.ts'
 import { Manager } from '../../src/wire/data-transfer/manager.ts'
-import { chainOf, everything, outcome } from '../wire/graphsync/kit.ts'
+import { GRAPHSYNC_PROTOCOL } from '../../src/wire/graphsync/constants.ts'
+import { until, untilHeldBack } from '../memory/kit.ts'
+import { chainOf, copy, everything, outcome } from '../wire/graphsync/kit.ts'
 import { transferPair, VOUCHER } from '../wire/data-transfer/kit.ts'
 import type { TransferPair } from '../wire/data-transfer/kit.ts'
+import { RawTransferPeer, responseOf } from '../wire/data-transfer/raw-peer.ts'
+import { same } from '../wire/graphsync/raw-peer.ts'
+import { createPair } from '../wire/nodes.ts'
 
 const QUICK = { restartDebounce: 20, restartTimeout: 2_000, restartDelay: 20, silenceTimeout: 200, openTimeout: 300, completeTimeout: 50 }
 
@@ -65,6 +71,22 @@ describe('a pull whose connection is lost', () => {
     await again.stop()
   })
 
+  it('before the peer is asked goes on over another one', async () => {
+    await using pair = await transferPair({ initiator: QUICK })
+    const cids = await chainOf(pair.remote, 6)
+    const pull = async (): ReturnType<typeof outcome> =>
+      await outcome(pair.initiator.pull(pair.b.peerId, VOUCHER, cids[4], everything, { linkSystem: createLinkSystem() }))
+    equal((await pull()).error, undefined) // the peer has a stream to us now
+    await copy(pair.remote, pair.local, cids.slice(0, 1))
+    const pulling = pair.initiator.pull(pair.b.peerId, VOUCHER, cids[0], everything)
+    equal((await pulling.next()).value?.local, true)
+    for (const connection of pair.a.getConnections()) { connection.abort(new Error('cut')) }
+    const { cids: given, error } = await outcome(pulling)
+    equal(error, undefined, error?.stack)
+    deepEqual(given, cids.slice(1).map(String))
+    equal((await pull()).error, undefined)
+  })
+
   it('fails within restartTimeout when the peer is gone for good', async () => {
     const source = held(7)
     await using pair = await transferPair({ remote: source.linkSystem, initiator: { ...QUICK, restartTimeout: 600 } })
@@ -110,5 +132,41 @@ describe('a peer that says nothing', () => {
     equal(error?.name, 'StalledError')
     deepEqual(given, cids.slice(0, 3).map(String))
     source.letGo()
+  })
+})
+
+describe('a publisher whose stream is lost with blocks in it', () => {
+  it('does not go on behind the gap, says no Complete, and serves the rest to a restart', async () => {
+    const store = createLinkSystem()
+    const chain = await chainOf(store, 600, 20_000)
+    const ends: any[] = []
+    await using pair = await createPair()
+    await using responder = new Manager({ libp2p: pair.b, linkSystem: store })
+    responder.graphsync.addValidator((peer, request) => { // sees how it ends
+      const decision: any = (responder as any).server.validate(peer, request)
+      return decision.then((decided: any) => ({ ...decided, onEnd: (end: any) => { ends.push(end); decided.onEnd?.(end) } }))
+    })
+    responder.addVoucherType(VOUCHER.type, () => ({ accept: true }))
+    await responder.start()
+    let taken: any
+    await pair.a.handle(GRAPHSYNC_PROTOCOL, stream => {
+      stream.pause()
+      taken = stream
+    })
+    const raw = new RawTransferPeer(pair.a, pair.b.peerId)
+    const transfer = { voucher: VOUCHER.value, voucherType: VOUCHER.type, transferId: 7n }
+    const lost = await raw.ask(transfer, chain[0], everything)
+    await untilHeldBack(responder.graphsync)
+    await pair.a.unhandle(GRAPHSYNC_PROTOCOL)
+    await raw.start()
+    taken.abort(new Error('played'))
+    await until(() => ends.length === 1)
+    equal(ends[0].error?.name, 'TransferFailedError')
+    const again = await raw.ask({ ...transfer, type: TransferType.restart }, chain[0], everything)
+    equal(await raw.terminal(again), 20)
+    await raw.until(() => raw.messages.length > 0)
+    deepEqual(raw.messages, [responseOf({ type: TransferType.complete, transferId: 7n })])
+    equal(raw.responses.filter(({ requestId }) => same(requestId, lost)).length, 0)
+    equal(raw.received.reduce((sum, { message }) => sum + message.blocks.length, 0), chain.length)
   })
 })

@@ -84,9 +84,9 @@ export interface RequestOptions extends AbortOptions {
   /**
    * Called when something of the responder's may have been lost: a stream of its that failed or did not decode, a disconnect, a
    * message to it that could not be sent. When it is given the request waits on, up to `stallTimeout`; a responder may
-   * connect again and go on. Without it the request fails with TransferFailedError.
+   * connect again and go on. Without it the request fails with TransferFailedError. `unsent` says that it was a message to it.
    */
-  onNetworkError?: (error: Error) => void
+  onNetworkError?: (error: Error, unsent: boolean) => void
 }
 
 /** How an accepted request ended. */

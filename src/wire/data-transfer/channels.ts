@@ -6,10 +6,11 @@ export interface Channel {
   /** Of root, voucher and its type: a restart must have the same ones. */
   digest: string
 
-  /** It has ended well, or was cancelled or refused: it cannot be restarted. */
-  ended: boolean
+  /** By the initiator: it cannot be restarted. */
+  cancelled: boolean
 
-  /** Requests for it that are being served. */
+  /** Requests for it so far, and those that are being served. */
+  requests: number
   running: number
 }
 
@@ -25,11 +26,12 @@ export class Channels {
     return this.running.get(keyOf(peer, id)) ?? this.idle.get(peer.toString())?.get(id)
   }
 
-  /** A request for the channel is being served. */
-  begin (peer: PeerId, id: bigint, channel: Channel): void {
+  /** A request for the channel is being served; gives which one it is. */
+  begin (peer: PeerId, id: bigint, channel: Channel): number {
     channel.running++
     this.forget(peer.toString(), id)
     this.running.set(keyOf(peer, id), channel)
+    return ++channel.requests
   }
 
   /** It is not any more. */

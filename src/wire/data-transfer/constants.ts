@@ -26,6 +26,9 @@ export const TransferType = Object.freeze({
 /** A message on a stream; Go has no limit. Vouchers and selectors are small. */
 export const MAX_MESSAGE = 1024 * 1024
 
+/** Of messages that have not ended, over all streams of one peer; the stream that is over it is reset. */
+export const MAX_PEER_UNFINISHED = 4 * MAX_MESSAGE
+
 /** For reading or writing one message. Go: 10 s. */
 export const MESSAGE_TIMEOUT = 10_000
 

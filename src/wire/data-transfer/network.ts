@@ -4,7 +4,10 @@ import { TransferFailedError } from '../../shared/errors.ts'
 import type { TransferMessage } from '../../shared/types/data-transfer.ts'
 import { within } from '../../shared/within.ts'
 import { closeWrite, send, StreamReader } from '../streams.ts'
-import { DATA_TRANSFER_PROTOCOL, MAX_INBOUND_STREAMS, MAX_MESSAGE, MESSAGE_TIMEOUT, SEND_DELAY, SEND_TRIES, STOP_GRACE } from './constants.ts'
+import type { ByteBudget } from '../streams.ts'
+import {
+  DATA_TRANSFER_PROTOCOL, MAX_INBOUND_STREAMS, MAX_MESSAGE, MAX_PEER_UNFINISHED, MESSAGE_TIMEOUT, SEND_DELAY, SEND_TRIES, STOP_GRACE
+} from './constants.ts'
 import { decodeTransferMessage, encodeTransferMessage } from './message.ts'
 
 export interface NetworkInit {
@@ -19,6 +22,9 @@ export interface NetworkInit {
 export class Network {
   private readonly init: NetworkInit
   private readonly sending = new Set<Promise<void>>()
+
+  /** What comes in, by peer; of those that have streams open to us. */
+  private readonly inbound = new Map<string, ByteBudget & { streams: number }>()
   private stopping = new AbortController()
   private stopped = new AbortController()
 
@@ -87,7 +93,11 @@ export class Network {
   }
 
   private readonly onStream = async (stream: Stream, { remotePeer }: Connection): Promise<void> => {
-    const reader = new StreamReader(stream)
+    const key = remotePeer.toString()
+    const budget = this.inbound.get(key) ?? { used: 0, limit: MAX_PEER_UNFINISHED, streams: 0 }
+    this.inbound.set(key, budget)
+    budget.streams++
+    const reader = new StreamReader(stream, { budget })
     try {
       const bytes = await within('message timeout', MESSAGE_TIMEOUT, [this.stopped.signal], async signal =>
         await reader.rest(MAX_MESSAGE, { signal }))
@@ -97,6 +107,7 @@ export class Network {
       stream.abort(error)
     } finally {
       reader.release()
+      if (--budget.streams === 0) { this.inbound.delete(key) }
     }
   }
 }

@@ -204,7 +204,7 @@ export class Pull {
         this.watch.asked()
       },
       onResponse: response => { this.onResponse(response) },
-      onNetworkError: error => { this.onNetworkError(error) }
+      onNetworkError: (error, unsent) => { this.onNetworkError(error, unsent) }
     })
   }
 
@@ -239,6 +239,7 @@ export class Pull {
       await promise
       clearTimeout(timer)
       if (this.stopped.signal.aborted) { throw this.stopped.signal.reason }
+      this.request?.checkEnd()
     }
     this.finished = true
   }
@@ -260,13 +261,14 @@ export class Pull {
     }
   }
 
-  private onNetworkError (error: Error): void {
+  private onNetworkError (error: Error, unsent: boolean): void {
     if (error instanceof InvalidMessageError) { // the same would come again
       throw new TransferFailedError(`${this.peer} sent what is no message: ${error.message}`, { cause: error })
     }
-    if (!this.reached) { // it was never there: nothing is to be resumed
+    if (!this.reached && unsent) { // it was never there: nothing is to be resumed
       throw new TransferFailedError(`cannot reach ${this.peer}: ${error.message}`, { cause: error })
     }
+    this.reached = true
     this.watch.lost(error)
   }
 }

@@ -40,7 +40,7 @@ export class Server {
   /** The initiator wants no more: no Complete is sent. Graphsync is told by its own cancel. */
   cancel (peer: PeerId, id: bigint): void {
     const channel = this.channels.get(peer, id)
-    if (channel != null) { channel.ended = true }
+    if (channel != null) { channel.cancelled = true }
   }
 
   private async decide (peer: PeerId, { root, selector }: GraphsyncRequest, node: unknown): Promise<RequestDecision> {
@@ -51,18 +51,19 @@ export class Server {
     const known = this.channels.get(peer, request.transferId)
     if (!request.pull || (!isRestart && request.type !== TransferType.new)) { return refusal(request) }
     const digest = digestOf(request, root)
-    if (isRestart && (known == null || known.ended || request.baseCid == null || known.digest !== digest)) { return refusal(request) }
+    // one that has ended may be restarted, unlike in Go: what was sent last may have been lost
+    if (isRestart && (known == null || known.cancelled || request.baseCid == null || known.digest !== digest)) { return refusal(request) }
 
     const decision = await this.ask(peer, request, root, selector).catch(() => undefined) // a validator that fails refuses, as in Go
     if (decision?.accept !== true) { return refusal(request) }
     if (!isRestart && this.channels.get(peer, request.transferId) != null) { return refusal(request, decision) } // the id was used
-    const channel = known ?? { digest, ended: false, running: 0 }
-    this.channels.begin(peer, request.transferId, channel)
+    const channel = known ?? { digest, cancelled: false, requests: 0, running: 0 }
+    const turn = this.channels.begin(peer, request.transferId, channel)
     return {
       accept: true,
       linkSystem: decision.linkSystem,
       extensions: extensions(answer(request, true, decision)),
-      onEnd: end => { this.onEnd(peer, request.transferId, channel, end) }
+      onEnd: end => { this.onEnd(peer, request.transferId, channel, turn === channel.requests, end) }
     }
   }
 
@@ -74,15 +75,11 @@ export class Server {
     return undefined
   }
 
-  private onEnd (peer: PeerId, transferId: bigint, channel: Channel, { status, error }: ResponseEnd): void {
-    const complete = status === GraphsyncStatus.completedFull && error == null && !channel.ended
-    if (complete) {
-      channel.ended = true
+  private onEnd (peer: PeerId, transferId: bigint, channel: Channel, isLast: boolean, { status, error }: ResponseEnd): void {
+    if (status === GraphsyncStatus.completedFull && error == null && !channel.cancelled && isLast) {
       this.network.send(peer, {
         response: { type: TransferType.complete, accepted: true, paused: false, transferId, voucherType: '' }
       })
-    } else if (status != null && error == null) {
-      channel.ended = true // it failed: only an interrupted one can be restarted
     }
     this.channels.end(peer, transferId, channel)
   }

@@ -16,6 +16,9 @@ export interface Frame {
   parts: Uint8Array[]
   bytes: number
 
+  /** Of responses: of no use behind one that was lost. */
+  responses: boolean
+
   /** Called when the frame was handed to the stream, or could not be. */
   done: Array<(error?: Error) => void>
 }
@@ -36,10 +39,10 @@ function lengthPrefix (length: number): Uint8Array {
 }
 
 /** Puts the length before the parts of a message. */
-export function toFrame (parts: Uint8Array[], done: Frame['done'] = []): Frame {
+export function toFrame (parts: Uint8Array[], responses = false, done: Frame['done'] = []): Frame {
   const length = parts.reduce((sum, part) => sum + part.length, 0)
   const prefix = lengthPrefix(length)
-  return { parts: [prefix, ...parts], bytes: length + prefix.length, done }
+  return { parts: [prefix, ...parts], bytes: length + prefix.length, responses, done }
 }
 
 /** Whether a block can be sent at all. Go sends a frame over the limit all the same, and the other side resets the stream. */
@@ -108,7 +111,7 @@ export class FrameBuilder {
     out.name('rsp')
     out.head(LIST, this.responses.size)
     for (const [requestId, part] of this.responses) { writeResponse(out, requestId, part) }
-    const frame = toFrame([start, ...blocks, out.take()], this.done)
+    const frame = toFrame([start, ...blocks, out.take()], true, this.done)
     this.parts = []
     this.partBytes = this.blockBytes = this.blockCount = this.metadataBytes = 0
     this.responses = new Map()

@@ -60,7 +60,7 @@ export class Inflow {
     this.wake()
   }
 
-  networkError (error: Error): void {
+  networkError (error: Error, unsent: boolean): void {
     if (!this.online || this.status != null || this.failure != null) { return }
     if (this.options.onNetworkError == null) {
       this.failure = { error: new TransferFailedError(`lost the connection to ${this.peer.id}: ${error.message}`, { cause: error }) }
@@ -68,7 +68,7 @@ export class Inflow {
       return
     }
     try {
-      this.options.onNetworkError(error)
+      this.options.onNetworkError(error, unsent)
     } catch (thrown) {
       this.failure = { error: thrown } // what came before it is good
       this.wake()
@@ -81,6 +81,12 @@ export class Inflow {
     this.queue.clear()
     this.interrupt?.(error)
     this.wake()
+  }
+
+  /** Throws what the request was ended with, or the failure that the responder told, also when the walk was over before. */
+  checkEnd (): void {
+    this.checkAborted()
+    if (this.status != null) { this.checkStatus(this.status) }
   }
 
   protected checkAborted (): void {

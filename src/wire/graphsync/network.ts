@@ -1,3 +1,4 @@
+import { ConnectionClosedError } from '@libp2p/interface'
 import type { Connection, Libp2p, PeerId, Stream } from '@libp2p/interface'
 import { InvalidMessageError, TransferFailedError, UnknownHasherError } from '../../shared/errors.ts'
 import type { LinkSystem } from '../../shared/types/store.ts'
@@ -103,9 +104,15 @@ export class Network {
         const next = reader.frame(MAX_FRAME)
         const frame = next instanceof Promise ? await next : next
         if (frame == null) { break }
-        const received = this.receive(peer, frame)
+        const message = parseMessage(frame)
+        const received = this.receive(peer, message)
         if (received != null) { await received }
-        if (peer.blocked) { await this.untilUnblocked(peer, stream) }
+        const requests = message.requests.filter(({ request }) => request.type === 'new')
+        if (requests.length > 0) {
+          if (peer.crowded) { await this.untilAdmitted(peer, stream, frame.length) }
+          this.init.onRequests(peer, requests)
+        }
+        if (peer.full) { await this.whileOpen(peer, stream, () => peer.full) }
       }
       void closeWrite(stream, CLOSE_TIMEOUT)
     } catch (error: any) {
@@ -119,21 +126,38 @@ export class Network {
     }
   }
 
+  /**
+   * Until the requests in a frame can be taken. What came before it was; so a peer that has asked for too much can cancel it.
+   *
+   * @throws {InvalidMessageError} too many frames of the peer wait
+   */
+  private async untilAdmitted (peer: Peer, stream: Stream, bytes: number): Promise<void> {
+    const { inbound } = peer
+    inbound.used += bytes
+    try {
+      if (inbound.used > inbound.limit) { throw new InvalidMessageError(`more than ${inbound.limit} bytes of frames wait`) }
+      await this.whileOpen(peer, stream, () => peer.crowded)
+    } finally {
+      inbound.used -= bytes
+    }
+    if (stream.status === 'reset' || stream.status === 'aborted') { throw new ConnectionClosedError(`the stream was ${stream.status}`) }
+  }
+
   /** A stream that is not read fills up: that is what holds the peer back. */
-  private async untilUnblocked (peer: Peer, stream: Stream): Promise<void> {
+  private async whileOpen (peer: Peer, stream: Stream, condition: () => boolean): Promise<void> {
     const onClose = (): void => { peer.changed() }
     stream.addEventListener('close', onClose)
     try {
-      while (peer.blocked && this.started && stream.status !== 'reset' && stream.status !== 'aborted') { await peer.change() }
+      while (condition() && this.started && stream.status !== 'reset' && stream.status !== 'aborted') { await peer.change() }
     } finally {
       stream.removeEventListener('close', onClose)
     }
   }
 
-  /** A promise only when a hasher gives one. Throws InvalidMessageError. */
-  private receive (peer: Peer, frame: Uint8Array): void | Promise<void> {
-    const message = parseMessage(frame)
-    if (message.requests.length > 0) { this.init.onRequests(peer, message.requests) }
+  /** All but new requests. A promise only when a hasher gives one. Throws InvalidMessageError. */
+  private receive (peer: Peer, message: ParsedMessage): void | Promise<void> {
+    const changes = message.requests.filter(({ request }) => request.type !== 'new')
+    if (changes.length > 0) { this.init.onRequests(peer, changes) }
     for (const { id, status } of message.responses) {
       if (status >= GraphsyncStatus.completedFull) { peer.unsettled.delete(id) }
     }

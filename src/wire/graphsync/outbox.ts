@@ -28,6 +28,9 @@ export interface OutboxInit {
   /** Nothing is being sent, or the stream is gone. */
   onIdle: () => void
 
+  /** Responses were lost on the way: in part it may have come. What waited of responses was dropped. */
+  onLost: (error: Error) => void
+
   /** What waited could not be sent, and was dropped. */
   onFailed: (error: Error) => void
 }
@@ -55,7 +58,7 @@ export class Outbox {
 
   /** Opens the stream, for what is about to come. */
   connect (): void {
-    if (!this.connected && this.idle) { this.push({ parts: [], bytes: 0, done: [] }) }
+    if (!this.connected && this.idle) { this.push({ parts: [], bytes: 0, responses: false, done: [] }) }
   }
 
   push (frame: Frame): void {
@@ -91,7 +94,7 @@ export class Outbox {
           const sent = this.write(batch)
           if (sent != null) { await sent }
         } finally {
-          this.account(-batch.reduce((sum, { bytes }) => sum + bytes, 0))
+          this.account(-bytesOf(batch))
         }
         if (this.queue.length === 0) { this.init.onDrained() }
       }
@@ -120,38 +123,56 @@ export class Outbox {
     try {
       sent = send(stream, joined(batch), this.limits())
     } catch (error) {
-      return this.writeSlowly(batch, error)
+      return this.writeSlowly(this.lose(batch, error), error)
     }
     if (sent == null) {
       end(batch)
       return
     }
-    return sent.then(() => { end(batch) }, async error => { await this.writeSlowly(batch, error) })
+    return sent.then(() => { end(batch) }, async error => { await this.writeSlowly(this.lose(batch, error), error) })
   }
 
-  /** Opens streams until one takes the batch. Throws TransferFailedError. */
+  /** Opens streams until one takes the batch, or what is left of it. Throws TransferFailedError. */
   private async writeSlowly (batch: Frame[], cause?: unknown): Promise<void> {
     const { signal } = this.closed
+    let opened = false
     // a peer that takes nothing gets no second stream to take nothing from
-    for (let tries = cause == null ? 0 : 1; tries < SEND_TRIES && !(cause instanceof TimeoutError); tries++) {
+    for (let tries = cause == null ? 0 : 1; batch.length > 0 && tries < SEND_TRIES && !(cause instanceof TimeoutError); tries++) {
       if (tries > 0) { await delay(RETRY_DELAY, signal).catch(() => {}) }
       this.stream?.abort(new TransferFailedError('a write to the stream failed', { cause }))
       this.stream = undefined
       try {
         signal.throwIfAborted()
+        opened = false
         const stream = this.stream = await this.open()
+        opened = true
         await send(stream, joined(batch), this.limits())
         end(batch)
         return
       } catch (error) {
         cause = error
+        if (opened) { batch = this.lose(batch, error) }
       }
     }
     this.stream?.abort(new TransferFailedError('a write to the stream failed', { cause }))
     this.stream = undefined
+    if (batch.length === 0) { return }
     const error = signal.aborted ? signal.reason : new TransferFailedError(`cannot send to ${this.init.peer}`, { cause })
     end(batch, error)
     throw error
+  }
+
+  /** A stream failed with what was written to it: gives what of it can be sent again. */
+  private lose (batch: Frame[], cause: unknown): Frame[] {
+    const lost = [...batch, ...this.queue].filter(({ responses }) => responses)
+    if (lost.length === 0 || cause instanceof TimeoutError || this.closed.signal.aborted) { return batch }
+    const error = new TransferFailedError(`lost what was sent to ${this.init.peer}`, { cause })
+    const queue = this.queue.splice(0)
+    this.queue.push(...queue.filter(({ responses }) => !responses))
+    this.account(bytesOf(this.queue) - bytesOf(queue))
+    end(lost, error)
+    this.init.onLost(error)
+    return batch.filter(({ responses }) => !responses)
   }
 
   private async open (): Promise<Stream> {
@@ -180,9 +201,13 @@ export class Outbox {
 
   private drop (error: Error): void {
     const dropped = this.queue.splice(0)
-    this.account(-dropped.reduce((sum, { bytes }) => sum + bytes, 0))
+    this.account(-bytesOf(dropped))
     end(dropped, error)
   }
+}
+
+function bytesOf (frames: Frame[]): number {
+  return frames.reduce((sum, { bytes }) => sum + bytes, 0)
 }
 
 function end (frames: Frame[], error?: Error): void {

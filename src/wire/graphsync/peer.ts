@@ -55,7 +55,7 @@ export class Peer {
   held = 0
 
   /** Requests of the peer that were not begun yet. */
-  private readonly waiting: Response[] = []
+  private readonly waiting = new Set<Response>()
   private waitingBytes = 0
 
   /** Of those and of the ones that are being served, also when they were cancelled: a store or a validator may still be at work. */
@@ -81,6 +81,7 @@ export class Peer {
       onBytes: bytes => { this.onBytes(bytes) },
       onDrained: () => { this.flush() },
       onIdle: () => { this.checkUse() },
+      onLost: error => { this.loseResponses(error) },
       onFailed: error => { this.fail(error) }
     })
   }
@@ -88,13 +89,22 @@ export class Peer {
   /** Something that was sent may be lost, or nothing can be sent: requests are told, responses end. */
   fail (error: Error): void {
     for (const response of this.responses.values()) { response.end({ error }) }
-    for (const request of this.requests.values()) { request.networkError(error) }
+    for (const request of this.requests.values()) { request.networkError(error, true) }
     this.checkUse()
+  }
+
+  /** Responses cannot go on behind a gap. Those that were not begun can. */
+  private loseResponses (error: Error): void {
+    for (const response of this.responses.values()) {
+      if (!this.waiting.has(response)) { response.end({ error }) }
+    }
+    if (this.builder.empty) { return }
+    for (const done of this.builder.build().done) { done(error) }
   }
 
   /** What the peer sent may be lost. */
   lost (error: Error): void {
-    for (const request of this.requests.values()) { request.networkError(error) }
+    for (const request of this.requests.values()) { request.networkError(error, false) }
   }
 
   close (error: Error): void {
@@ -115,29 +125,42 @@ export class Peer {
   enqueue (response: Response): void {
     this.responses.set(response.id, response)
     this.heldBytes += response.bytes
-    this.waiting.push(response)
+    this.waiting.add(response)
     this.waitingBytes += response.bytes
     if (!this.beginning) { void this.begin() }
+  }
+
+  /** The response has ended before its time. */
+  forget (response: Response): void {
+    this.responses.delete(response.id)
+    if (this.waiting.delete(response)) {
+      this.waitingBytes -= response.bytes
+      this.letGo(response)
+    }
+    this.wake()
   }
 
   private async begin (): Promise<void> {
     const { slots } = this.init
     this.beginning = true
-    while (this.waiting.length > 0) {
+    while (this.waiting.size > 0) {
       while (!this.hasRoom) { await this.room() }
       const slot = slots.acquire(this.key)
       if (slot != null) { await slot }
-      const response = this.waiting.shift() as Response
+      const [response] = this.waiting
+      if (response == null) { // those that waited were cancelled
+        slots.release()
+        break
+      }
+      this.waiting.delete(response)
       this.waitingBytes -= response.bytes
       this.changed()
-      if (response.isOver) { slots.release() }
-      void this.serve(response)
+      void response.serve().then(() => { this.letGo(response) })
     }
     this.beginning = false
   }
 
-  private async serve (response: Response): Promise<void> {
-    if (!response.isOver) { await response.serve() }
+  private letGo (response: Response): void {
     this.heldBytes -= response.bytes
     this.changed()
   }
@@ -202,13 +225,16 @@ export class Peer {
 
   // ---- what comes in
 
+  /** Whether to take no more requests of the peer. */
+  get crowded (): boolean {
+    return this.waiting.size > MAX_WAITING_REQUESTS || this.waitingBytes > MAX_WAITING_BYTES || this.heldBytes > MAX_HELD_BYTES
+  }
+
   /**
    * Whether to read no more from the peer: a request has enough, and no other waits for anything. (Whoever reads one request may be
-   * waiting for another one of the same peer, so a full one must not stop a hungry one.) Or its requests are more than is good.
+   * waiting for another one of the same peer, so a full one must not stop a hungry one.)
    */
-  get blocked (): boolean {
-    if (this.waiting.length > MAX_WAITING_REQUESTS || this.waitingBytes > MAX_WAITING_BYTES) { return true }
-    if (this.heldBytes > MAX_HELD_BYTES) { return true }
+  get full (): boolean {
     let full = false
     for (const request of this.requests.values()) {
       if (request.hungry) { return false }
@@ -223,7 +249,7 @@ export class Peer {
     await promise
   }
 
-  /** Something changed that `blocked` depends on. */
+  /** Something changed that `crowded` or `full` depends on. */
   changed (): void {
     if (this.changeWaiters.length === 0) { return }
     const waiters = this.changeWaiters

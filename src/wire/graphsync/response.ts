@@ -59,13 +59,8 @@ export class Response {
   end (end: ResponseEnd): void {
     this.over = true
     this.stopped?.abort()
-    this.peer.responses.delete(this.id)
-    this.peer.wake()
+    this.peer.forget(this)
     this.tell(end)
-  }
-
-  get isOver (): boolean {
-    return this.over
   }
 
   get bytes (): number {

@@ -58,7 +58,7 @@ export class RawTransferPeer extends RawPeer {
       if (bytes.length > 0) { this.messages.push(decodeTransferMessage(bytes)) }
       await stream.close()
       this.wake()
-    })
+    }, { maxInboundStreams: 1_000, maxOutboundStreams: 1_000 })
   }
 
   async say (message: TransferMessage): Promise<void> {

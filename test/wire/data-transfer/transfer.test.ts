@@ -1,12 +1,13 @@
 import { deepEqual, equal, ok, rejects, throws } from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { GraphsyncBlock } from '../../../src/shared/types/graphsync.ts'
+import { turnOfEventLoop } from '../../../src/shared/event-loop.ts'
 import { createLinkSystem } from '../../../src/store/link-system.ts'
 import { DATA_TRANSFER_EXTENSION, TransferType } from '../../../src/wire/data-transfer/constants.ts'
 import { createDataTransfer } from '../../../src/wire/data-transfer/index.ts'
 import { Manager } from '../../../src/wire/data-transfer/manager.ts'
 import { createGraphsync } from '../../../src/wire/graphsync/index.ts'
-import { chainOf, everything, outcome } from '../graphsync/kit.ts'
+import { chainOf, everything, forget, outcome } from '../graphsync/kit.ts'
 import { createNode, createPair } from '../nodes.ts'
 import { gate, transferPair, VOUCHER } from './kit.ts'
 import type { TransferPair } from './kit.ts'
@@ -167,6 +168,75 @@ describe('data transfer: validators', () => {
   })
 })
 
+describe('data transfer: a restart', () => {
+  const transfer = { voucher: VOUCHER.value, voucherType: VOUCHER.type, transferId: 7n }
+  const restart = { ...transfer, type: TransferType.restart }
+
+  it('of what has ended is served again: its end may have been lost; its id stays used, its voucher and root are looked at', async () => {
+    const linkSystem = createLinkSystem()
+    const [root, other] = await chainOf(linkSystem, 3)
+    await withRaw('responder', async (raw, manager) => {
+      manager.addVoucherType(VOUCHER.type, () => ({ accept: true, linkSystem }))
+      equal(await raw.terminal(await raw.ask(transfer, root, everything)), 20)
+      const again = await raw.ask(restart, root, everything)
+      equal(await raw.terminal(again), 20)
+      deepEqual(raw.transfers(again), [responseOf({ type: TransferType.restart, transferId: 7n }).response])
+      const complete = responseOf({ type: TransferType.complete, transferId: 7n })
+      await raw.until(() => raw.messages.length === 2)
+      deepEqual(raw.messages, [complete, complete])
+      for (const init of [transfer, { ...restart, voucher: { Seat: 8 } }, { ...restart, baseCid: other }, { ...restart, transferId: 8n }]) {
+        const id = await raw.ask(init, root, everything)
+        equal(await raw.terminal(id), 32)
+        deepEqual(raw.transfers(id).map(({ accepted }) => accepted), [false])
+      }
+    })
+  })
+
+  it('of what failed tells the failure again', async () => {
+    const linkSystem = createLinkSystem()
+    const [root, last] = await chainOf(linkSystem, 2)
+    await forget(linkSystem, last)
+    await withRaw('responder', async (raw, manager) => {
+      manager.addVoucherType(VOUCHER.type, () => ({ accept: true, linkSystem }))
+      for (const init of [transfer, restart]) {
+        equal(await raw.terminal(await raw.ask(init, root, everything)), 21)
+      }
+      equal(raw.messages.length, 0)
+    })
+  })
+
+  it('of what was cancelled is refused', async () => {
+    const linkSystem = createLinkSystem()
+    const [root] = await chainOf(linkSystem, 1)
+    await withRaw('responder', async (raw, manager) => {
+      manager.addVoucherType(VOUCHER.type, () => ({ accept: true, linkSystem }))
+      equal(await raw.terminal(await raw.ask(transfer, root, everything)), 20)
+      await raw.say(requestOf({ type: TransferType.cancel, pull: false, transferId: 7n }))
+      equal(await raw.terminal(await raw.ask(restart, root, everything)), 32)
+    })
+  })
+
+  it('has the last word: the request before it sends no Complete any more', async () => {
+    const linkSystem = createLinkSystem()
+    const [root] = await chainOf(linkSystem, 1)
+    await withRaw('responder', async (raw, manager) => {
+      manager.addVoucherType(VOUCHER.type, () => ({ accept: true, linkSystem }))
+      const { open, reached } = gate(linkSystem, root, { once: true })
+      const first = await raw.ask(transfer, root, everything)
+      await reached
+      const second = await raw.ask(restart, root, everything)
+      equal(await raw.terminal(second), 20)
+      await raw.until(() => raw.messages.length === 1)
+      open()
+      equal(await raw.terminal(first), 20)
+      const after = await raw.ask({ ...transfer, transferId: 8n }, root, everything)
+      equal(await raw.terminal(after), 20)
+      await raw.until(() => raw.messages.length === 2)
+      deepEqual(raw.messages, [7n, 8n].map(transferId => responseOf({ type: TransferType.complete, transferId })))
+    })
+  })
+})
+
 describe('data transfer: an end before the end', () => {
   it('is told to graphsync and to data transfer', async () => {
     const store = createLinkSystem()
@@ -227,6 +297,27 @@ describe('data transfer: an end before the end', () => {
       equal(error.cause?.name, 'InvalidMessageError')
     })
   })
+
+  for (const [what, status, accepted, name] of [
+    ['refusal', 32, false, 'TransferRejectedError'], ['refusal beside a success', 20, false, 'TransferRejectedError'],
+    ['cancel', 35, undefined, 'TransferFailedError'], ['failure', 32, undefined, 'TransferFailedError']
+  ] as const) {
+    it(`may come after the last block: a ${what} with status ${status} is ${name}`, async () => {
+      const store = createLinkSystem()
+      const chain = await chainOf(store, 3)
+      await withRaw('initiator', async (raw, manager) => {
+        const pulling = manager.pull(raw.node.peerId, VOUCHER, chain[0], everything)
+        const first = pulling.next()
+        const { id, transfer: { transferId } } = await raw.pullRequest()
+        await raw.answer(id, 14, { transfer: responseOf({ transferId }), store, cids: chain })
+        deepEqual([(await first).value?.cid, ...(await take(pulling, 2))].map(String), chain.map(String))
+        const last = pulling.next()
+        await turnOfEventLoop() // the walk is over, and the end is waited for
+        await raw.answer(id, status, accepted == null ? {} : { transfer: responseOf({ accepted, transferId }) })
+        await rejects(last, { name })
+      }, { completeTimeout: 60_000 })
+    })
+  }
 
   it('lets the next pull of the root give each block once', async () => {
     await using pair = await transferPair()
