@@ -10,7 +10,9 @@ const IDLE_TIMEOUT = 60_000
 
 /** Requests are small, and many streams may be open: so much may wait unread on each. */
 const MAX_WINDOW = 256 * 1024
-const HIGH_WATER = 16 * 1024
+
+/** Whoever waits for the answer writes nothing meanwhile, and what the muxer has to say goes out with the answer. */
+const HIGH_WATER = 0
 
 /** A smaller body goes out in one piece with its head. */
 const COPY_BELOW = 8 * 1024
