@@ -24,6 +24,12 @@ export interface BlockOptions extends AbortOptions {
   schemaType?: SchemaType
 }
 
+const NO_HEADERS: Record<string, string> = {}
+const SCHEMA_HEADERS: Record<SchemaType, Record<string, string>> = {
+  Advertisement: { [CID_SCHEMA_HEADER]: 'Advertisement' },
+  EntryChunk: { [CID_SCHEMA_HEADER]: 'EntryChunk' }
+}
+
 // Other ETags than these we do not remember: this one is sent back.
 const ETAG = /^(?:W\/)?"[!#-~]*"$/
 
@@ -58,11 +64,11 @@ export class Fetcher {
    * Throws HttpStatusError, TransferFailedError, BlockTooLargeError and the signal's reason.
    */
   async head (options: AbortOptions = {}): Promise<Uint8Array | undefined> {
-    const response = await this.get('head', {}, options.signal)
+    const response = await this.get('head', NO_HEADERS, options.signal)
     const { status, url, body } = response
     if (status === 204) { return undefined }
     if (status === 304 && this.lastHead != null) { return this.lastHead.body }
-    if (status !== 200) { throw new HttpStatusError(status, url.href) }
+    if (status !== 200) { throw new HttpStatusError(status, url) }
     const etag = response.headers.get('etag')
     this.lastHead = etag != null && ETAG.test(etag) ? { url: response.asked, etag, body } : undefined
     return body
@@ -75,10 +81,10 @@ export class Fetcher {
 
   /** The bytes under a CID, not verified. Throws as head() does, and ContentNotFoundError. */
   async block (cid: CID, options: BlockOptions = {}): Promise<Uint8Array> {
-    const headers: Record<string, string> = options.schemaType == null ? {} : { [CID_SCHEMA_HEADER]: options.schemaType }
+    const headers = options.schemaType == null ? NO_HEADERS : SCHEMA_HEADERS[options.schemaType]
     const { status, url, body } = await this.get(pathSegment(options.text ?? cid.toString()), headers, options.signal)
     if (status === 200) { return body }
-    throw status === 404 ? new ContentNotFoundError(cid) : new HttpStatusError(status, url.href)
+    throw status === 404 ? new ContentNotFoundError(cid) : new HttpStatusError(status, url)
   }
 
   /** Ends the waits between retries; requests are the client's to end. */
@@ -160,7 +166,7 @@ export class Fetcher {
     asked: string, headers: Record<string, string>, signal?: AbortSignal, maxBodySize = this.init.maxBlockSize
   ): Promise<Answer> {
     if (asked === this.lastHead?.url) { headers = { ...headers, 'If-None-Match': this.lastHead.etag } }
-    const response = await this.client.request(new URL(asked), { headers, timeout: this.init.httpTimeout, maxBodySize, signal })
+    const response = await this.client.request(asked, { headers, timeout: this.init.httpTimeout, maxBodySize, signal })
     return Object.assign(response, { asked })
   }
 

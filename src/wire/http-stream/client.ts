@@ -157,9 +157,13 @@ export class HttpStreamClient {
     this.closers.clear()
   }
 
-  private headers (peer: PeerId, { headers }: StreamRequestInit): Array<[string, string]> {
-    const connection = this.maxIdle > 0 ? 'keep-alive' : 'close'
-    return Object.entries({ Host: String(peer), Connection: connection, ...headers })
+  /** Names and values in turn. */
+  private headers (peer: PeerId, { headers = {} }: StreamRequestInit): string[] {
+    const lines = ['Host', headers.Host ?? String(peer), 'Connection', this.maxIdle > 0 ? 'keep-alive' : 'close']
+    for (const name of Object.keys(headers)) {
+      if (name !== 'Host') { lines.push(name, headers[name]) }
+    }
+    return lines
   }
 
   private pool (key: string, peer: PeerId, protocols: string[]): StreamPool {

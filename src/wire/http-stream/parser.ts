@@ -3,7 +3,7 @@
 
 import { BlockTooLargeError, InvalidMessageError } from '../../shared/errors.ts'
 import { ChunkedBody, Collector, EofBody, LengthBody, NO_BODY } from './body.ts'
-import { connectionOptions, parseRequestHead, parseResponseHead } from './head.ts'
+import { hasConnectionOption, parseRequestHead, parseResponseHead } from './head.ts'
 import type { BodyReader } from './body.ts'
 import type { HttpHeaders, RequestHead, ResponseHead } from './head.ts'
 
@@ -213,6 +213,5 @@ export class HttpParser {
 }
 
 function persists ({ minor, headers }: ResponseHead): boolean {
-  const options = connectionOptions(headers)
-  return minor === 1 ? !options.includes('close') : options.includes('keep-alive')
+  return minor === 1 ? !hasConnectionOption(headers, 'close') : hasConnectionOption(headers, 'keep-alive')
 }
