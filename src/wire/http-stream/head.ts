@@ -20,7 +20,7 @@ export class HttpHeaders {
   private readonly values = new Map<string, string>()
 
   get (name: string): string | undefined {
-    return this.values.get(name) ?? this.values.get(name.toLowerCase())
+    return this.values.get(name.toLowerCase())
   }
 
   /** Throws InvalidMessageError for a repeated header that may be there once only. */
