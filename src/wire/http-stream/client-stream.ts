@@ -1,5 +1,6 @@
 import type { Stream } from '@libp2p/interface'
 import type { Deadline } from '../../shared/deadline.ts'
+import { turnOfEventLoop } from '../../shared/event-loop.ts'
 import { send, StreamReader } from '../streams.ts'
 import { endStream } from './end.ts'
 import { HttpParser } from './parser.ts'
@@ -71,8 +72,9 @@ export class ClientStream {
     this.reader.resume()
   }
 
+  /** Closes it, after what is more urgent: the next request. */
   end (): void {
-    void endStream(this.stream, this.reader)
+    void turnOfEventLoop().then(async () => endStream(this.stream, this.reader))
   }
 
   readonly destroy = (reason: unknown): void => {

@@ -68,6 +68,9 @@ export interface StreamRequestInit extends AbortOptions {
   limit?: string
 }
 
+/** What is used of a node. */
+export type Dialer = Pick<Libp2p, 'dialProtocol'> & Partial<Pick<Libp2p, 'getConnections'>>
+
 /** A whole response. */
 export interface StreamResponse {
   status: number
@@ -81,7 +84,7 @@ export interface StreamResponse {
  * wait for one, in order. Needs no start.
  */
 export class HttpStreamClient {
-  private readonly libp2p: Pick<Libp2p, 'dialProtocol'>
+  private readonly libp2p: Dialer
   private readonly idleTimeout: number
   private readonly maxIdle: number
   private readonly openAhead: boolean
@@ -91,7 +94,7 @@ export class HttpStreamClient {
   private sweeper: ReturnType<typeof setTimeout> & { unref?: () => void } | undefined
   private ended = false
 
-  constructor (components: { libp2p: Pick<Libp2p, 'dialProtocol'> }, init: HttpStreamClientInit = {}) {
+  constructor (components: { libp2p: Dialer }, init: HttpStreamClientInit = {}) {
     this.libp2p = components.libp2p
     this.idleTimeout = init.idleTimeout ?? IDLE_TIMEOUT
     this.maxIdle = init.maxIdle ?? MAX_IDLE
@@ -124,11 +127,12 @@ export class HttpStreamClient {
       const pool = this.pools.get(key) ?? this.pool(key, peer, protocols)
       for (let fresh = false; ; fresh = true) {
         const waiting = pool.acquire(deadline, fresh)
-        if (this.closers.has(key)) { pool.prepare(timeout) }
         const stream = waiting instanceof Promise ? await waiting : waiting
         const { response, used } = stream
         try {
-          await stream.exchange(head, options, deadline, timeout)
+          const exchanged = stream.exchange(head, options, deadline, timeout)
+          if (this.closers.has(key)) { pool.prepare(timeout) } // the request is on its way
+          await exchanged
           if (this.openAhead) { this.note(key, !response.keepAlive) }
           return { status: response.status, headers: response.headers, body: response.takeBody() }
         } catch (err) {
@@ -168,7 +172,10 @@ export class HttpStreamClient {
 
   private pool (key: string, peer: PeerId, protocols: string[]): StreamPool {
     const pool: StreamPool = new StreamPool({
-      open: async signal => this.libp2p.dialProtocol(peer, protocols, { signal }),
+      open: async signal => {
+        const connection = this.libp2p.getConnections?.(peer).find(({ status, limits }) => status === 'open' && limits == null)
+        return connection?.newStream(protocols, { signal }) ?? this.libp2p.dialProtocol(peer, protocols, { signal })
+      },
       idleTimeout: this.idleTimeout,
       maxIdle: this.maxIdle,
       onIdle: () => { this.sweepLater() },
