@@ -176,6 +176,25 @@ describe('blocks that are fetched ahead', () => {
     equal(publisher.requests.length, 101)
   })
 
+  it('are those below blocks that have come ahead, too', async () => {
+    await using net = new TestNet()
+    const { publisher, source } = await publisherOf(net)
+    const trees: Array<{ root: CID, leaves: CID[] }> = []
+    for (let i = 0; i < 3; i++) { trees.push(await wide(source, 3, 100 + i)) }
+    const root = await source.store(trees.map(tree => tree.root))
+    const held = hold(publisher, resource => resource === String(trees[0].leaves[0]))
+    const seen = recorder()
+    const { subscriber } = await net.subscriber(QUICK)
+    const syncing = subscriber.syncHamtEntries(publisher.info, root, { blockHook: seen.hook })
+    await until(() => publisher.requests.length === 13) // all of them, while the first leaf is not there
+    equal(held.waiting.size, 1)
+    equal(seen.cids.length, 2)
+    held.open()
+    await inTime(syncing)
+    deepEqual(seen.texts(), [root, ...trees.flatMap(tree => [tree.root, ...tree.leaves])].map(String))
+    equal(publisher.requests.length, 13)
+  })
+
   it('are no more than the bytes allow', async () => {
     await using net = new TestNet()
     const { publisher, source } = await publisherOf(net)
