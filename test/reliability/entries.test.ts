@@ -141,6 +141,22 @@ describe('entries of several advertisements', () => {
     equal(publisher.requests.length, 50)
   })
 
+  it('that never end, as a HAMT: ended by name, and no further than the limit', async () => {
+    await using net = new TestNet()
+    const { publisher, source } = await publisherOf(net)
+    const chunks = await entriesChain(source, 200)
+    const { subscriber } = await net.subscriber(QUICK)
+    const seen = recorder()
+    const hamt = async (depthLimit?: number | false): Promise<void> =>
+      subscriber.syncHamtEntries(publisher.info, chunks[0], { depthLimit, blockHook: seen.hook })
+    await rejects(hamt(), { name: 'DepthLimitError', code: 'ERR_DEPTH_LIMIT', limit: 128 })
+    equal(seen.cids.length, 129)
+    equal(publisher.requests.length, 130)
+    await hamt(199)
+    await hamt(false)
+    await rejects(hamt(-1), { name: 'InvalidOptionError', field: 'depthLimit' })
+  })
+
   it('are synced by the block hook of their publisher, which knows its id only', async () => {
     await using net = new TestNet()
     const { publisher, source } = await publisherOf(net)

@@ -167,7 +167,7 @@ export class HttpSyncer implements Syncer, AsyncDisposable {
         kind = undefined
         traversal.follow(bytes)
         ahead?.fill()
-        const called = onBlock?.({ cid: link.cid, bytes: bytes.length, local })
+        const called = onBlock?.({ cid: link.cid, bytes: bytes.length, local, depth: traversal.depth })
         if (called != null) { await called }
         signal?.throwIfAborted()
       }
