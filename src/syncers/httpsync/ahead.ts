@@ -1,4 +1,5 @@
 import type { CID } from 'multiformats/cid'
+import { BlockTooLargeError } from '../../shared/errors.ts'
 import type { Prefetch } from '../../shared/types.ts'
 import type { KnownLink, PendingLink, Traversal } from '../../traversal/traversal.ts'
 
@@ -35,8 +36,8 @@ export class AheadBudget implements Prefetch {
 export interface AheadSource {
   has(cid: CID): boolean | Promise<boolean>
 
-  /** A block, verified and not stored. */
-  fetch(link: PendingLink, signal: AbortSignal): Promise<Uint8Array>
+  /** A block, verified and not stored. `onBody` is told before so many bytes of it are held, and may throw. */
+  fetch(link: PendingLink, options: { signal: AbortSignal, onBody: (size: number) => void }): Promise<Uint8Array>
 }
 
 /** A block on its way, or one that waits. */
@@ -46,7 +47,7 @@ interface Early {
   /** What it counts; 0 when it is no longer held. */
   size: number
 
-  /** undefined: the store has it. */
+  /** undefined: the store has it, or there is no room for it. */
   bytes: Promise<Uint8Array | undefined>
 
   /** Its links that were not asked for yet, the nearest one last. */
@@ -138,11 +139,12 @@ export class Ahead {
     const has = this.source.has(link.cid)
     if (has === true) { return }
     if (this.early.size === 0) { this.signal?.addEventListener('abort', this.abort) } // the same one is added once
-    const early: Early = { found, size: 0, bytes: this.get(link, has), below: [] }
+    const early: Early = { found, size: 0, bytes: Promise.resolve(undefined), below: [] }
     this.early.set(key, early)
     this.count(early, this.largest + OVERHEAD)
     this.inFlight++
     this.budget.inFlight++
+    early.bytes = this.get(early, has)
     early.bytes.then(bytes => {
       if (bytes == null) { return this.forget(key, early) }
       if (this.early.get(key) === early && this.open.size < MAX_OPEN) { this.look(early, bytes) }
@@ -155,13 +157,35 @@ export class Ahead {
     if (early.below.length > 0) { this.open.add(early) }
   }
 
-  private async get (link: PendingLink, has: boolean | Promise<boolean>): Promise<Uint8Array | undefined> {
+  private async get (early: Early, has: boolean | Promise<boolean>): Promise<Uint8Array | undefined> {
+    const { link } = early.found
+    let isOver = false
     try {
       if (await has) { return undefined }
     } catch {
       return undefined // the walk asks again
     }
-    return this.source.fetch(link, this.controller.signal)
+    const onBody = (size: number): void => {
+      if (this.takes(early, size)) { return }
+      isOver = true
+      throw new BlockTooLargeError(`${link.cid}, ahead of its turn,`, early.size)
+    }
+    try {
+      return await this.source.fetch(link, { signal: this.controller.signal, onBody })
+    } catch (error) {
+      if (isOver) { return undefined } // the walk asks again
+      throw error
+    }
+  }
+
+  /** Whether there is room for so many bytes of a block: it may be larger than it was taken to be. One that is waited for may be so. */
+  private takes (early: Early, size: number): boolean {
+    const { bytes, held } = this.budget
+    const more = size + OVERHEAD - early.size
+    if (more <= 0 || early.size === 0) { return true }
+    if (held + more > bytes) { return false }
+    this.count(early, size + OVERHEAD)
+    return true
   }
 
   private came (early: Early, size: number): void {

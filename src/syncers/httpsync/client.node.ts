@@ -54,7 +54,7 @@ class SocketClient implements HttpClient {
       for (let followed = 0, at = typeof url === 'string' ? new URL(url) : url; ; followed++) {
         const response = await this.get(at, init, deadline)
         const next = redirectTarget(response.status, response.headers.get('location'), at, followed)
-        if (next == null) { return await decoded(response, init.maxBodySize) }
+        if (next == null) { return await decoded(response, init) }
         at = next
       }
     } catch (err) {
@@ -73,12 +73,12 @@ class SocketClient implements HttpClient {
   }
 
   private async get (url: URL, init: HttpRequestInit, deadline: Deadline): Promise<HttpResponse> {
-    const { method = 'GET', headers = {}, maxBodySize } = init
+    const { method = 'GET', headers = {}, maxBodySize, onBody } = init
     const { href } = url
     const lines = ['Host', url.host, 'User-Agent', USER_AGENT, 'Accept-Encoding', 'gzip']
     for (const name of Object.keys(headers)) { lines.push(name, headers[name]) }
     const head = writeRequestHead(method, url.pathname + url.search, lines)
-    const options = { maxBodySize, what: href, bodyless: method === 'HEAD', skipBody: isNoSuccess }
+    const options = { maxBodySize, onBody, what: href, bodyless: method === 'HEAD', skipBody: isNoSuccess }
     const pool = this.pool(url)
     for (let fresh = false; ; fresh = true) {
       const waited = pool.acquire(deadline, fresh)
@@ -146,13 +146,14 @@ function isNoSuccess (status: number): boolean {
 }
 
 /** The limit holds for what comes out, too: a small body may unzip to gigabytes. */
-async function decoded (response: HttpResponse, maxBodySize: number): Promise<HttpResponse> {
+async function decoded (response: HttpResponse, { maxBodySize, onBody }: HttpRequestInit): Promise<HttpResponse> {
   const encoding = response.headers.get('content-encoding')?.toLowerCase()
   if (encoding == null || encoding === 'identity' || response.body.length === 0) { return response }
   if (encoding !== 'gzip' && encoding !== 'x-gzip' && encoding !== 'deflate') {
     throw new TransferFailedError(`${response.url}: unknown content encoding ${encoding}`)
   }
   try {
+    onBody?.(maxBodySize) // nobody knows before
     const body = await unzipped(response.body, { maxOutputLength: maxBodySize })
     return { ...response, body: new Uint8Array(body) }
   } catch (err) {

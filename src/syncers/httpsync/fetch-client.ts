@@ -63,7 +63,7 @@ class FetchClient implements HttpClient {
       signal.throwIfAborted()
       const response = await this.get(at, init, signal, 'manual')
       const next = redirectTarget(response.status, response.headers.get('location') ?? undefined, at, followed)
-      if (next == null) { return await read(response, at, init.maxBodySize) }
+      if (next == null) { return await read(response, at, init) }
       await drain(response)
       at = next
     }
@@ -87,10 +87,10 @@ function inPage (): boolean {
   return 'document' in globalThis || 'importScripts' in globalThis
 }
 
-async function read (response: Response, asked: URL, limit: number): Promise<HttpResponse> {
+async function read (response: Response, asked: URL, init: HttpRequestInit): Promise<HttpResponse> {
   const { status, headers } = response
   const url = response.redirected ? response.url : asked.href
-  const body = response.ok ? await readBody(response, url, limit) : await drain(response)
+  const body = response.ok ? await readBody(response, url, init) : await drain(response)
   return { status, headers: { get: (name: string) => headers.get(name) ?? undefined }, body, url }
 }
 
@@ -101,12 +101,13 @@ async function drain (response: Response): Promise<Uint8Array> {
   return EMPTY
 }
 
-async function readBody (response: Response, url: string, limit: number): Promise<Uint8Array> {
+async function readBody (response: Response, url: string, { maxBodySize, onBody }: HttpRequestInit): Promise<Uint8Array> {
   const parts: Uint8Array[] = []
   let size = 0
   await eachPart(response, part => {
     size += part.length
-    if (size > limit) { throw new BlockTooLargeError(url, limit) }
+    if (size > maxBodySize) { throw new BlockTooLargeError(url, maxBodySize) }
+    onBody?.(size)
     return parts.push(part) > 0
   })
   return concat(parts, size)

@@ -9,6 +9,9 @@ export interface HttpRequestInit {
 
   /** Bytes, also of the decoded body. */
   maxBodySize: number
+
+  /** Told before so many bytes of the body, in all, are held; the request ends with the DagsyncError that it throws. */
+  onBody?: (size: number) => void
   signal?: AbortSignal
 }
 

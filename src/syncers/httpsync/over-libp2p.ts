@@ -101,7 +101,8 @@ class StreamsToPeer implements HttpClient {
   /** The streams are not its own. */
   async stop (): Promise<void> {}
 
-  private async ask (url: string, { method, headers, maxBodySize, signal }: HttpRequestInit, timeout: number): Promise<HttpResponse> {
+  private async ask (url: string, init: HttpRequestInit, timeout: number): Promise<HttpResponse> {
+    const { method, headers, maxBodySize, onBody, signal } = init
     try {
       const { status, headers: answered, body } = await this.streams.request(this.peerId, [HTTP_STREAM_PROTOCOL], {
         method,
@@ -109,6 +110,7 @@ class StreamsToPeer implements HttpClient {
         headers: { 'User-Agent': USER_AGENT, ...headers },
         timeout,
         maxBodySize,
+        onBody,
         signal,
         what: url,
         skipBody: isNoSuccess,

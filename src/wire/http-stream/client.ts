@@ -60,6 +60,9 @@ export interface StreamRequestInit extends AbortOptions {
   /** Statuses whose body is dropped, and the stream given up where it is long: the body stays empty. Absent: none. */
   skipBody?: (status: number) => boolean
 
+  /** Told before so many bytes of the body, in all, are held; what it throws ends the request. */
+  onBody?: (size: number) => void
+
   /**
    * Names the time limit in errors.
    *
@@ -116,13 +119,13 @@ export class HttpStreamClient {
    * @throws {TimeoutError} and the signal's reason
    */
   async request (peer: PeerId, protocols: string[], init: StreamRequestInit): Promise<StreamResponse> {
-    const { method = 'GET', timeout, maxBodySize, what, skipBody, limit = 'timeout' } = init
+    const { method = 'GET', timeout, maxBodySize, what, skipBody, onBody, limit = 'timeout' } = init
     const deadline = new Deadline(limit, timeout, init.signal)
     this.running.add(deadline)
     try {
       if (this.ended) { throw stoppedError() }
       const head = headBytes(writeRequestHead(method, init.target, this.headers(peer, init)))
-      const options = { maxBodySize, what, skipBody, bodyless: method === 'HEAD' }
+      const options = { maxBodySize, what, skipBody, onBody, bodyless: method === 'HEAD' }
       const key = `${peer} ${protocols.join(' ')}`
       const pool = this.pools.get(key) ?? this.pool(key, peer, protocols)
       for (let fresh = false; ; fresh = true) {
