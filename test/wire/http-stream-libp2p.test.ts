@@ -1,5 +1,5 @@
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict'
-import { once } from 'node:events'
+import { getEventListeners, once } from 'node:events'
 import { describe, it } from 'node:test'
 import type { StreamReader } from '../../src/wire/streams.ts'
 import { HttpStreamClient } from '../../src/wire/http-stream/client.ts'
@@ -293,6 +293,30 @@ describe('a server of HTTP over a stream', () => {
       ok(asked <= i + 3, `${asked} blocks were asked for when ${i} were read`)
       equal((await raw.readResponse()).length > block.length, true)
     }
+  })
+
+  it('answers 10,000 requests on one stream, and as many 200 at a time, without a leak', async () => {
+    await using pair = await served(async ({ signal }) => { // as a store that listens while it reads
+      const abort = (): void => {}
+      signal?.addEventListener('abort', abort)
+      await null
+      signal?.removeEventListener('abort', abort)
+      return answer()
+    })
+    const { signal } = new AbortController()
+    const ask = async (count: number): Promise<void> => {
+      for (let i = 0; i < count; i++) { await pair.client.request(pair.b.peerId, [PROTOCOL], { ...get, signal }) }
+    }
+    await ask(1_000)
+    globalThis.gc?.()
+    const before = process.memoryUsage().heapUsed
+    await ask(10_000)
+    await Promise.all(Array.from({ length: 200 }, async () => ask(50)))
+    await untilStreams(pair.b, PROTOCOL, 2)
+    globalThis.gc?.()
+    const more = process.memoryUsage().heapUsed - before
+    ok(more < 8 * MiB, `${more} bytes`)
+    equal(getEventListeners(signal, 'abort').length, 0)
   })
 
   it('answers HEAD without a body, and pipelined requests one after another', async () => {
