@@ -93,6 +93,10 @@ const commands = {
     return { head: head.toString(), cids: [], entries: chunks.map(String) }
   },
 
+  async put ({ cid, bytes }) {
+    await linkSystem.blockstore.put(CID.parse(cid), Buffer.from(bytes, 'base64'))
+  },
+
   async publisher ({ transport = 'http', listen = '127.0.0.1:0', handlerPath, headTopic, ...args }) {
     const init = {
       http: { topic, http: { listen, handlerPath, headTopic }, dtsync: false, ipnisync: false },
@@ -123,11 +127,13 @@ const commands = {
     report(subscriber.onSyncFinished()).catch(fail)
   },
 
-  async sync ({ peerId, addrs, timeout }) {
+  /** `entries`: the root of a HAMT. */
+  async sync ({ peerId, addrs, entries, timeout }) {
     hookCalls = 0
     const target = { id: peerIdFromString(peerId), multiaddrs: addrs.map(addr => multiaddr(addr)) }
+    const signal = AbortSignal.timeout(timeout)
     const begin = performance.now()
-    const cid = await subscriber.sync(target, { signal: AbortSignal.timeout(timeout) })
+    const cid = entries == null ? await subscriber.sync(target, { signal }) : await subscriber.syncHamtEntries(target, CID.parse(entries), { signal })
     return { cid: cid?.toString() ?? null, ms: performance.now() - begin, count: hookCalls, cids: [] }
   },
 

@@ -1,6 +1,7 @@
 import { median, mib, spread, table, times } from './table.ts'
 import type { Latencies } from './announce.ts'
 import { ADS, CHUNKS, type EntriesFigures } from './entries.ts'
+import type { HamtFigures } from './hamt.ts'
 import { HTTP } from './peers.ts'
 import { PAYLOAD, type SyncFigures } from './sync.ts'
 import type { WalkFigures } from './walks.ts'
@@ -76,6 +77,17 @@ export function entriesReport (all: EntriesFigures[]): string {
   ])
   const note = `Entries of ${ADS} advertisements with ${CHUNKS} chunks each: Go one chain after the other, ours with the default concurrency.`
   return `${note}\n\n${table(['over', 'round trip ms', '', 'ads', 'ms (min / median / max)', 'blocks/s', 'of Go to Go', 'subscriber MiB'], rows)}`
+}
+
+export function hamtReport (all: HamtFigures[]): string {
+  const rate = ({ nodes, ms }: HamtFigures): number => nodes / median(ms) * 1e3
+  const rows = all.map(one => {
+    const base = all.find(({ wire, roundTrip, pair }) => wire === one.wire && roundTrip === one.roundTrip && pair === GO)
+    const ratio = base == null ? NaN : rate(one) / rate(base)
+    return [one.wire, String(one.roundTrip), one.pair, spread(one.ms), rate(one).toFixed(0), times(ratio)]
+  })
+  const note = `Entries of one advertisement as a HAMT of ${all[0].nodes} nodes, default options.`
+  return `${note}\n\n${table(['over', 'round trip ms', '', 'ms (min / median / max)', 'blocks/s', 'of Go to Go'], rows)}`
 }
 
 export function walkReport (figures: WalkFigures[]): string {

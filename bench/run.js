@@ -6,9 +6,10 @@ import { GO_PEERS, haveGo, versionsOf } from '../test/interop/go-build.ts'
 import { benchAnnounce } from './announce.ts'
 import { benchDtsync } from './dtsync.ts'
 import { benchEntries } from './entries.ts'
+import { benchHamt } from './hamt.ts'
 import { benchMemory } from './memory.ts'
 import { STREAMS } from './peers.ts'
-import { announceReport, entriesReport, memoryReport, requirements, syncReport, walkReport } from './report.ts'
+import { announceReport, entriesReport, hamtReport, memoryReport, requirements, syncReport, walkReport } from './report.ts'
 import { benchSync } from './sync.ts'
 import { table } from './table.ts'
 import { benchWalk } from './walks.ts'
@@ -55,6 +56,7 @@ if (parts.includes('streams')) {
 if (parts.includes('entries')) {
   measured.entries = await benchEntries(Math.min(runs, 3), say)
   console.log(`\n${entriesReport(measured.entries)}`)
+  console.log(`\n${hamtReport(await benchHamt(Math.min(runs, 3), say))}`)
 }
 if (parts.includes('announce')) {
   measured.announce = await benchAnnounce(Math.min(runs, 3), say)

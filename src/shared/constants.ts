@@ -28,6 +28,9 @@ export const PREFETCH = Object.freeze({ requests: 32, bytes: 16 * 1024 * 1024 })
 /** Ours: chains of entries at once in one call; Go has none. */
 export const ENTRIES_CONCURRENCY = 16
 
+/** Ours; Go has no limit. A HAMT of sha2-256 with 8 children a node, the fewest that IPLD's HashMap allows, is 86 deep. */
+export const HAMT_DEPTH_LIMIT = 128
+
 /** Ours: every sync ends. */
 export const STALL_TIMEOUT = MINUTE
 

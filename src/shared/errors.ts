@@ -176,6 +176,21 @@ export class BlockTooLargeError extends DagsyncError {
   }
 }
 
+/** Blocks further below the root of a sync than its limit, in links. */
+export class DepthLimitError extends DagsyncError {
+  static name = 'DepthLimitError'
+  name = 'DepthLimitError'
+  readonly code = 'ERR_DEPTH_LIMIT'
+  readonly cid: CID
+  readonly limit: number
+
+  constructor (cid: CID, limit: number, options?: ErrorOptions) {
+    super(`${cid} is more than ${limit} links below its root`, options)
+    this.cid = cid
+    this.limit = limit
+  }
+}
+
 /** A wait that took longer than its limit; `limit` names it. */
 export class TimeoutError extends DagsyncError {
   static name = 'TimeoutError'

@@ -44,6 +44,13 @@ export interface ChosenSyncerInit {
   timeout: number
 }
 
+/** A negotiation that is under way, and how many wait for what it finds. */
+interface Question {
+  found: Promise<Candidate | undefined>
+  controller: AbortController
+  waiting: number
+}
+
 /**
  * Syncs over the first of several transports that the peer speaks. Which one that is is found by one negotiation and kept; one that
  * fails goes behind the others, and it is asked again.
@@ -54,6 +61,7 @@ export class ChosenSyncer implements RoutedSyncer {
   private candidates: Candidate[]
   private readonly syncers = new Map<Candidate, RoutedSyncer>()
   private chosen: Candidate | undefined
+  private readonly questions = new Map<string, Question>()
 
   constructor (libp2p: Libp2p, init: ChosenSyncerInit) {
     this.libp2p = libp2p
@@ -136,8 +144,35 @@ export class ChosenSyncer implements RoutedSyncer {
     return this.chosen
   }
 
-  /** The first one that the peer speaks, found by the negotiation of one stream. */
+  /** The first one that the peer speaks: syncs that begin at once ask once. */
   private async spoken (among: Candidate[], { signal }: AbortOptions): Promise<Candidate | undefined> {
+    signal?.throwIfAborted()
+    const key = among.map(({ transport }) => transport).join()
+    const question = this.questions.get(key) ?? this.question(key, among)
+    const aborted = Promise.withResolvers<never>()
+    const abort = (): void => { aborted.reject(signal?.reason) }
+    signal?.addEventListener('abort', abort)
+    question.waiting++
+    try {
+      return await Promise.race([question.found, aborted.promise])
+    } finally {
+      signal?.removeEventListener('abort', abort)
+      if (--question.waiting === 0) {
+        if (this.questions.get(key) === question) { this.questions.delete(key) }
+        question.controller.abort()
+      }
+    }
+  }
+
+  private question (key: string, among: Candidate[]): Question {
+    const controller = new AbortController()
+    const question = { found: this.negotiate(among, controller.signal), controller, waiting: 0 }
+    this.questions.set(key, question)
+    return question
+  }
+
+  /** By one stream. */
+  private async negotiate (among: Candidate[], signal: AbortSignal): Promise<Candidate | undefined> {
     const { peerId, addrs, timeout } = this.init
     const byProtocol = new Map<string, Candidate>()
     for (const list of ['protocols', 'lesserProtocols'] as const) {

@@ -1,7 +1,7 @@
 import type { PeerId } from '@libp2p/interface'
 import type { CID } from 'multiformats/cid'
 import { CustomProgressEvent } from 'progress-events'
-import { BlockHookError, SegmentSyncError } from '../shared/errors.ts'
+import { BlockHookError, DepthLimitError, SegmentSyncError } from '../shared/errors.ts'
 import type {
   BlockHook, SegmentSyncActions, SelectorNode, SyncOptions, SyncedBlock, Syncer, SyncerSyncOptions
 } from '../shared/types.ts'
@@ -19,6 +19,9 @@ export interface PullInit {
   onProgress?: SyncOptions['onProgress']
   metrics?: Metrics
 
+  /** A block further down ends the pull, with a DepthLimitError. */
+  maxDepth?: number | false
+
   /** What the root is, where that is known. */
   schemaType?: SyncerSyncOptions['schemaType']
 }
@@ -34,7 +37,7 @@ export interface Pulled {
 
 /** Syncs root's part of the DAG through one syncer, segment by segment. */
 export async function pull (publisher: PeerId, syncer: Syncer, run: Run, init: PullInit): Promise<Pulled> {
-  const { hook, onProgress, metrics, schemaType } = init
+  const { hook, onProgress, metrics, schemaType, maxDepth = false } = init
   const actions = new Actions()
   let count = 0
   let metStop = false
@@ -49,6 +52,7 @@ export async function pull (publisher: PeerId, syncer: Syncer, run: Run, init: P
 
   const onBlock = (block: SyncedBlock): void | Promise<void> => {
     run.signal.throwIfAborted()
+    if (maxDepth !== false && block.depth != null && block.depth > maxDepth) { throw new DepthLimitError(block.cid, maxDepth) }
     run.progress()
     count++
     metrics?.block(block)

@@ -39,6 +39,7 @@ export interface EntriesInit extends AbortOptions, Pick<SyncOptions, 'onProgress
   concurrency: number
   hook?: EntriesHook
   segmentDepthLimit: number | false
+  maxDepth?: number | false
 }
 
 /** A sync on its way to one publisher. */

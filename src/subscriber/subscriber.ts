@@ -3,11 +3,11 @@ import type { AbortOptions, PeerId, PeerInfo, Startable } from '@libp2p/interfac
 import type { CID } from 'multiformats/cid'
 import { Broadcast } from '../events/broadcast.ts'
 import { createAddressBook } from '../shared/address-book.ts'
-import { ENTRIES_CONCURRENCY } from '../shared/constants.ts'
+import { ENTRIES_CONCURRENCY, HAMT_DEPTH_LIMIT } from '../shared/constants.ts'
 import { InvalidOptionError, NoReceiverError, SubscriberStoppedError } from '../shared/errors.ts'
 import type {
   AddressBook, SelectorNode, SubscriberComponents, SubscriberInit, SyncAdChainOptions, SyncEntriesOptions, SyncEntryOptions, SyncFinished,
-  SyncFinishedOptions, SyncOptions, SyncTarget
+  SyncFinishedOptions, SyncHamtEntriesOptions, SyncOptions, SyncTarget
 } from '../shared/types.ts'
 import { Turns } from '../shared/turns.ts'
 import { LatestSync } from './latest-sync.ts'
@@ -124,11 +124,11 @@ export class Subscriber implements Startable, AsyncDisposable {
   }
 
   /**
-   * Syncs all that a block of entries leads to: a HAMT. As syncEntries() else.
+   * Syncs all that a block of entries leads to: a HAMT. As syncEntries() else; throws DepthLimitError too.
    * Go: SyncHAMTEntries (go-libipni v0.7.8, dagsync/subscriber.go).
    */
-  async syncHamtEntries (target: SyncTarget, root: CID, options: SyncEntryOptions = {}): Promise<void> {
-    return this.#syncEntries(target, toCid('root', root), options, () => HAMT_ENTRIES, false)
+  async syncHamtEntries (target: SyncTarget, root: CID, options: SyncHamtEntriesOptions = {}): Promise<void> {
+    return this.#syncEntries(target, toCid('root', root), options, () => HAMT_ENTRIES, false, options.depthLimit ?? HAMT_DEPTH_LIMIT)
   }
 
   /**
@@ -176,7 +176,8 @@ export class Subscriber implements Startable, AsyncDisposable {
   }
 
   async #syncEntries (
-    target: SyncTarget, entries: CID | CID[], options: SyncEntriesOptions, selector: () => SelectorNode, segmentDepthLimit: number | false
+    target: SyncTarget, entries: CID | CID[], options: SyncEntriesOptions, selector: () => SelectorNode, segmentDepthLimit: number | false,
+    maxDepth?: number | false
   ): Promise<void> {
     const publisher = parseTarget(target)
     const cids = toCids('entries', entries)
@@ -184,7 +185,8 @@ export class Subscriber implements Startable, AsyncDisposable {
     const { blockHook: hook = this.#config.blockHook, concurrency = ENTRIES_CONCURRENCY, signal, onProgress } = options
     const session = this.#running()
     if (cids.length === 0) { return }
-    return session.syncEntries(publisher, { cids, selector: selector(), concurrency, hook, segmentDepthLimit, signal, onProgress })
+    const init = { cids, selector: selector(), concurrency, hook, segmentDepthLimit, maxDepth, signal, onProgress }
+    return session.syncEntries(publisher, init)
   }
 
   #running (): Session {

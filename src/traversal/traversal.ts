@@ -28,6 +28,13 @@ export interface PendingLink {
   readonly field?: string
 }
 
+/** A link that a walk is going to come to, how many links there are from the root to it, and what is wanted below it. */
+export interface KnownLink {
+  readonly link: PendingLink
+  readonly depth: number
+  readonly clause: unknown
+}
+
 /** Where codecs beyond the four come from. */
 export interface TraversalOptions {
   codecs?: Array<BlockCodec<number, any>>
@@ -102,7 +109,7 @@ export class Traversal {
       stack.length = 0
       throw new UnknownCodecError(link.codec)
     }
-    this.clause = Array.isArray(frame.clauses) ? frame.clauses[at] : deeper(frame.clauses, link.level)
+    this.clause = clauseOf(frame, at)
     return (this.link = link)
   }
 
@@ -111,7 +118,7 @@ export class Traversal {
    * the nearest links of the nearest blocks, or `admits` refuses its depth. Not given is the last link of a block that is next
    * anyway: a chain is not looked into.
    */
-  peek (admits: (depth: number) => boolean): { link: PendingLink, depth: number } | undefined {
+  peek (admits: (depth: number) => boolean): KnownLink | undefined {
     const { stack } = this
     for (let i = stack.length - 1, end = Math.max(0, stack.length - PEEK_BLOCKS); i >= end; i--) {
       const frame = stack[i]
@@ -121,11 +128,27 @@ export class Traversal {
       if (at < links.length && at < next + PEEK_LINKS && !isNext && admits(depth)) {
         if (this.scanners.get(links[at].codec) == null) { return undefined } // the walk ends there
         frame.peeked = at + 1
-        return { link: links[at], depth }
+        return { link: links[at], depth, clause: clauseOf(frame, at) }
       }
       if (frame.failure != null) { return undefined }
     }
     return undefined
+  }
+
+  /**
+   * The nearest links of the block under a link that peek() gave, for who has it before the walk is there, which stays where it is.
+   * None where they depend on more than the block's own links.
+   */
+  look ({ link, depth, clause }: KnownLink, bytes: Uint8Array): KnownLink[] {
+    const scanner = this.scanners.get((link as Link).codec)
+    if (scanner == null || !(clause instanceof Recursion) || !clause.sequence.flat || clause.sequence.stopAt != null) { return [] }
+    try {
+      scanner.scan(bytes, 'flat')
+    } catch {
+      return [] // the walk tells
+    }
+    const links = scanner.links.slice(0, PEEK_LINKS).filter(({ level, codec }) => level < clause.depth && this.scanners.get(codec) != null)
+    return links.map(link => ({ link, depth: depth + 1, clause: deeper(clause, link.level) }))
   }
 
   /** Whether the walk has come to the stop link of a recursion at the top. A compiled selector is of one walk at a time for this. */
@@ -167,6 +190,10 @@ function wanted ({ depth, sequence }: Recursion, links: Link[]): Link[] {
     sequence.met = true
     return false
   })
+}
+
+function clauseOf ({ clauses, links }: Frame, at: number): Clause {
+  return Array.isArray(clauses) ? clauses[at] : deeper(clauses, links[at].level)
 }
 
 function deeper (clause: Recursion, levels: number): Recursion {

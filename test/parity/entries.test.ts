@@ -191,6 +191,7 @@ for (const transport of transports) {
       const [head] = await mkChain(source)
       const seen = recorder()
       const { subscriber } = await transport.subscriber(net, { segmentDepthLimit: 1, entriesDepthLimit: 1 })
+      await rejects(subscriber.syncHamtEntries(info, head, { depthLimit: 1 }), { name: 'DepthLimitError' }) // ours
       await subscriber.syncHamtEntries(info, head, { blockHook: seen.hook })
       equal(seen.cids.length, LOADS.head)
     })

@@ -141,6 +141,22 @@ describe('entries of several advertisements', () => {
     equal(publisher.requests.length, 50)
   })
 
+  it('that never end, as a HAMT: ended by name, and no further than the limit', async () => {
+    await using net = new TestNet()
+    const { publisher, source } = await publisherOf(net)
+    const chunks = await entriesChain(source, 200)
+    const { subscriber } = await net.subscriber(QUICK)
+    const seen = recorder()
+    const hamt = async (depthLimit?: number | false): Promise<void> =>
+      subscriber.syncHamtEntries(publisher.info, chunks[0], { depthLimit, blockHook: seen.hook })
+    await rejects(hamt(), { name: 'DepthLimitError', code: 'ERR_DEPTH_LIMIT', limit: 128 })
+    equal(seen.cids.length, 129)
+    equal(publisher.requests.length, 130)
+    await hamt(199)
+    await hamt(false)
+    await rejects(hamt(-1), { name: 'InvalidOptionError', field: 'depthLimit' })
+  })
+
   it('are synced by the block hook of their publisher, which knows its id only', async () => {
     await using net = new TestNet()
     const { publisher, source } = await publisherOf(net)
@@ -174,6 +190,25 @@ describe('blocks that are fetched ahead', () => {
     await inTime(syncing)
     deepEqual(seen.texts(), [root, ...leaves].map(String))
     equal(publisher.requests.length, 101)
+  })
+
+  it('are those below blocks that have come ahead, too', async () => {
+    await using net = new TestNet()
+    const { publisher, source } = await publisherOf(net)
+    const trees: Array<{ root: CID, leaves: CID[] }> = []
+    for (let i = 0; i < 3; i++) { trees.push(await wide(source, 3, 100 + i)) }
+    const root = await source.store(trees.map(tree => tree.root))
+    const held = hold(publisher, resource => resource === String(trees[0].leaves[0]))
+    const seen = recorder()
+    const { subscriber } = await net.subscriber(QUICK)
+    const syncing = subscriber.syncHamtEntries(publisher.info, root, { blockHook: seen.hook })
+    await until(() => publisher.requests.length === 13) // all of them, while the first leaf is not there
+    equal(held.waiting.size, 1)
+    equal(seen.cids.length, 2)
+    held.open()
+    await inTime(syncing)
+    deepEqual(seen.texts(), [root, ...trees.flatMap(tree => [tree.root, ...tree.leaves])].map(String))
+    equal(publisher.requests.length, 13)
   })
 
   it('are no more than the bytes allow', async () => {

@@ -4,13 +4,14 @@ import { createServer } from 'node:net'
 import type { Socket } from 'node:net'
 import { describe, it } from 'node:test'
 import { generateKeyPair } from '@libp2p/crypto/keys'
-import type { Libp2p, PrivateKey } from '@libp2p/interface'
+import type { Libp2p, PeerId, PrivateKey } from '@libp2p/interface'
 import { multiaddr } from '@multiformats/multiaddr'
 import { createLinkSystem } from '../../src/store/link-system.ts'
 import { Subscriber } from '../../src/subscriber/subscriber.ts'
 import type { LinkSystem, PublisherInit, SubscriberInit } from '../../src/shared/types.ts'
 import { headProtocol } from '../../src/syncers/dtsync/index.ts'
 import { FaultyPublisher, TestNet, type TestPublisher } from '../../src/testing/index.ts'
+import { adChain } from '../support/ads.ts'
 import { inTime, recorder, TOPIC } from '../support/hall.ts'
 import { RawServer } from '../wire/http-kit.ts'
 
@@ -33,16 +34,19 @@ async function subscriberOf (
 ): Promise<{ subscriber: Subscriber, linkSystem: LinkSystem, opened: string[], node: Libp2p }> {
   const node = await net.node()
   const opened: string[] = []
-  const counting = new Proxy(node, {
+  const counted = <T extends object> (of: T): T => new Proxy(of, {
     get (target: any, field) {
-      if (field !== 'dialProtocol') { return typeof target[field] === 'function' ? target[field].bind(target) : target[field] }
-      return async (...args: [any, any, any]) => {
-        const stream = await node.dialProtocol(...args)
+      const value = target[field]
+      if (field === 'getConnections') { return (peer: PeerId) => node.getConnections(peer).map(connection => counted(connection)) }
+      if (field !== 'dialProtocol' && field !== 'newStream') { return typeof value === 'function' ? value.bind(target) : value }
+      return async (...args: unknown[]) => {
+        const stream = await value.apply(target, args)
         opened.push(stream.protocol)
         return stream
       }
     }
   })
+  const counting = counted(node)
   const made = await net.subscriber({ topic: TOPIC, httpTimeout: 5_000, httpRetry: false, ...init, components: { libp2p: counting } })
   return { ...made, opened, node }
 }
@@ -75,6 +79,15 @@ describe('a subscriber without being told which transport', () => {
       equal(seen.cids.length, 4)
     })
   }
+
+  it('syncs 200 chains at once over the streams that there are', async () => {
+    await using net = new TestNet()
+    const { publisher } = await dual(net, { dtsync: false })
+    const { entries } = await adChain(publisher.linkSystem, 200, { chunks: 2 })
+    const { subscriber, linkSystem } = await subscriberOf(net)
+    await inTime(subscriber.syncEntries(publisher.info, entries.map(([first]) => first), { concurrency: 200 }))
+    for (const cid of entries.flat()) { ok(await linkSystem.has(cid)) }
+  })
 
   it('syncs a CID that is known', async () => {
     await using net = new TestNet()

@@ -11,6 +11,8 @@ import { createLinkSystem } from '../../src/store/link-system.ts'
 import { encodeSignedHead } from '../../src/syncers/httpsync/signed-head.ts'
 import { chain } from '../../src/testing/chain.ts'
 import { exploreAll, exploreRecursive, exploreRecursiveEdge, matcher } from '../../src/traversal/builders.ts'
+import { AheadBudget } from '../../src/syncers/httpsync/ahead.ts'
+import { until } from '../support/hall.ts'
 import { carriers } from './carriers.ts'
 import { addrOf, publish } from './httpsync-servers.ts'
 import type { HttpSyncerInit, LinkSystem, SyncedBlock, SyncerSyncOptions } from '../../src/syncers/index.ts'
@@ -48,6 +50,35 @@ for (const carrier of carriers) {
       for (const cid of cids) { deepEqual(await syncer.store.load(cid), await linkSystem.load(cid)) }
       equal(publisher.connections, 1)
       equal(syncer.workingAddr, carrier.overStreams ? undefined : publisher.addr)
+    })
+
+    it('holds no more of what it fetches ahead than the budget, however large the blocks turn out to be', async () => {
+      const linkSystem = createLinkSystem()
+      const leaves: CID[] = []
+      for (let i = 0; i < 40; i++) { leaves.push(await linkSystem.store({ leaf: i, pad: 'x'.repeat(300_000) })) }
+      const root = await linkSystem.store(leaves)
+      const gate = Promise.withResolvers<void>()
+      const blockstore = linkSystem.blockstore
+      const held = Object.create(blockstore, { get: { value: (cid: CID) => cid.equals(leaves[0]) ? late(cid) : blockstore.get(cid) } })
+      const late = async function * (cid: CID): AsyncGenerator<Uint8Array> {
+        await gate.promise
+        yield * blockstore.get(cid)
+      }
+      await using publisher = await carrier.publish(createLinkSystem({ blockstore: held }), root)
+      const budget = new AheadBudget({ requests: 32, bytes: 2_000_000 })
+      await using syncer = syncerFor(publisher, { prefetch: budget })
+      const blocks: SyncedBlock[] = []
+      const onBlock = (block: SyncedBlock): void => {
+        blocks.push(block)
+        ok(budget.held <= budget.bytes, `${budget.held} bytes`)
+      }
+      const syncing = syncer.sync(root, ALL, { onBlock })
+      await until(() => blocks.length === 1 && budget.inFlight === 1) // that of the first leaf
+      ok(budget.held <= budget.bytes && budget.held > 600_000, `${budget.held} bytes`)
+      gate.resolve()
+      await syncing
+      deepEqual(texts(blocks), [root, ...leaves].map(String))
+      deepEqual([budget.held, budget.inFlight], [0, 0])
     })
 
     it('has no head where the publisher has none', async () => {

@@ -59,6 +59,7 @@ const values: Record<string, Record<string, unknown>> = {
   'shared/types/subscriber.ts SubscriberInit': { ...subscriber, maxGraphsyncRequests: limits },
   'shared/types/subscriber.ts SyncOptions': { forceUpdateLatest: false, resync: false },
   'shared/types/subscriber.ts SyncEntriesOptions': { concurrency: constants.ENTRIES_CONCURRENCY },
+  'shared/types/subscriber.ts SyncHamtEntriesOptions': { depthLimit: constants.HAMT_DEPTH_LIMIT },
   'shared/address-book.ts AddressBookInit': { maxAddrsPerPeer: constants.MAX_ANNOUNCE_ADDRS },
   'shared/multiaddrs/url.ts UrlToMultiaddrOptions': { legacyPath: false },
   'announce/senders/http.ts HttpSenderInit': {
@@ -100,7 +101,7 @@ const values: Record<string, Record<string, unknown>> = {
     closeTimeout: inCode('wire/http-stream/end.ts', 'CLOSE_TIMEOUT')
   },
   'wire/streams/reader.ts StreamReaderInit': {
-    highWater: inCode('wire/streams/reader.ts', 'HIGH_WATER'), maxWindow: inCode('wire/streams/reader.ts', 'MAX_WINDOW')
+    highWater: inCode('wire/streams/reader.ts', 'HIGH_WATER'), maxWindow: inCode('wire/streams/window.ts', 'MAX_WINDOW')
   },
   'wire/http-stream/server.ts HttpStreamServerInit': { maxInboundStreams: inCode('wire/http-stream/server.ts', 'MAX_INBOUND_STREAMS') }
 }

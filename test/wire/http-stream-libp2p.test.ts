@@ -1,5 +1,5 @@
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict'
-import { once } from 'node:events'
+import { getEventListeners, once } from 'node:events'
 import { describe, it } from 'node:test'
 import type { StreamReader } from '../../src/wire/streams.ts'
 import { HttpStreamClient } from '../../src/wire/http-stream/client.ts'
@@ -88,6 +88,49 @@ describe('a client of HTTP over a stream', () => {
     await Promise.all(Array.from({ length: 20 }, async () => { await pair.client.request(pair.b.peerId, [PROTOCOL], get) }))
     await untilStreams(pair.a, PROTOCOL, 2)
     await untilStreams(pair.b, PROTOCOL, 2)
+  })
+
+  it('lets requests wait for a stream beyond those that libp2p gives, in order', async () => {
+    await using pair = await served(({ path }) => answer(path))
+    const done: number[] = []
+    await Promise.all(Array.from({ length: 200 }, async (_, i) => {
+      equal(text((await pair.client.request(pair.b.peerId, [PROTOCOL], { ...get, target: `/${i}` })).body), `/${i}`)
+      done.push(i)
+    }))
+    const waited = done.filter(i => i >= 60)
+    deepEqual(waited, waited.toSorted((one, other) => one - other))
+    await untilStreams(pair.a, PROTOCOL, 2)
+  })
+
+  it('waits for one no longer than it may, and leaves its place to the next', async () => {
+    let open = (): void => {}
+    const gate = new Promise<void>(resolve => { open = resolve })
+    await using pair = await served(async () => {
+      await gate
+      return answer()
+    })
+    const ask = async (init: Partial<StreamRequestInit> = {}): Promise<number> => {
+      return (await pair.client.request(pair.b.peerId, [PROTOCOL], { ...get, ...init })).status
+    }
+    const first = Array.from({ length: 60 }, async () => ask())
+    const controller = new AbortController()
+    const aborted = rejects(ask({ signal: controller.signal }), error => error === controller.signal.reason)
+    const late = rejects(ask({ timeout: 50 }), { name: 'TimeoutError' })
+    const last = ask()
+    await untilStreams(pair.a, PROTOCOL, 60)
+    controller.abort(new Error('test'))
+    await Promise.all([aborted, late])
+    open()
+    equal((await Promise.all([...first, last])).length, 61)
+  })
+
+  it('tries again, in time, when libp2p has given all to others on the node', async () => {
+    await using pair = await served(() => answer())
+    const others = await Promise.all(Array.from({ length: 64 }, async () => pair.a.dialProtocol(pair.b.peerId, PROTOCOL)))
+    await rejects(pair.client.request(pair.b.peerId, [PROTOCOL], { ...get, timeout: 200 }), { name: 'TimeoutError' })
+    const asked = Promise.all(Array.from({ length: 3 }, async () => pair.client.request(pair.b.peerId, [PROTOCOL], get)))
+    others[0].abort(new Error('test'))
+    deepEqual((await asked).map(({ status }) => status), [200, 200, 200])
   })
 
   it('closes a stream that nobody used for a while', async () => {
@@ -250,6 +293,30 @@ describe('a server of HTTP over a stream', () => {
       ok(asked <= i + 3, `${asked} blocks were asked for when ${i} were read`)
       equal((await raw.readResponse()).length > block.length, true)
     }
+  })
+
+  it('answers 10,000 requests on one stream, and as many 200 at a time, without a leak', async () => {
+    await using pair = await served(async ({ signal }) => { // as a store that listens while it reads
+      const abort = (): void => {}
+      signal?.addEventListener('abort', abort)
+      await null
+      signal?.removeEventListener('abort', abort)
+      return answer()
+    })
+    const { signal } = new AbortController()
+    const ask = async (count: number): Promise<void> => {
+      for (let i = 0; i < count; i++) { await pair.client.request(pair.b.peerId, [PROTOCOL], { ...get, signal }) }
+    }
+    await ask(1_000)
+    globalThis.gc?.()
+    const before = process.memoryUsage().heapUsed
+    await ask(10_000)
+    await Promise.all(Array.from({ length: 200 }, async () => ask(50)))
+    await untilStreams(pair.b, PROTOCOL, 2)
+    globalThis.gc?.()
+    const more = process.memoryUsage().heapUsed - before
+    ok(more < 8 * MiB, `${more} bytes`)
+    equal(getEventListeners(signal, 'abort').length, 0)
   })
 
   it('answers HEAD without a body, and pipelined requests one after another', async () => {

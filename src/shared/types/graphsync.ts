@@ -48,6 +48,9 @@ export interface GraphsyncBlock {
 
   /** Whether it was in the store already. */
   local: boolean
+
+  /** How many links there are from the root to it. */
+  depth?: number
 }
 
 export interface RequestOptions extends AbortOptions {

@@ -252,10 +252,20 @@ export interface SyncOptions extends AbortOptions, ProgressOptions<SyncProgressE
 /** How one Subscriber.syncAdChain() goes. */
 export interface SyncAdChainOptions extends Omit<SyncOptions, 'selector'> {}
 
-/** How one Subscriber.syncOneEntry() or syncHamtEntries() goes. */
+/** How one Subscriber.syncOneEntry() goes. */
 export interface SyncEntryOptions extends AbortOptions, ProgressOptions<SyncProgressEvents> {
   /** In place of the subscriber's. */
   blockHook?: EntriesHook
+}
+
+/** How one Subscriber.syncHamtEntries() goes. */
+export interface SyncHamtEntriesOptions extends SyncEntryOptions {
+  /**
+   * How many links there may be from the root to a block: one that is further down ends the sync with a DepthLimitError. false: any.
+   *
+   * @default 128
+   */
+  depthLimit?: number | false
 }
 
 /** How one Subscriber.syncEntries() goes. */

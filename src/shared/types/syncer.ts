@@ -11,6 +11,9 @@ export interface SyncedBlock {
 
   /** Whether it was in the store already. */
   local: boolean
+
+  /** How many links there are from the root of the sync to it, where the syncer tells. */
+  depth?: number
 }
 
 /** How one Syncer.sync() goes. */

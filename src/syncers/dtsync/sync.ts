@@ -105,7 +105,7 @@ export class DtsyncSyncer implements Syncer, AsyncDisposable {
         const step = pull.next()
         const block = step instanceof Promise ? await step : step
         if (block == null) { break }
-        const called = onBlock?.({ cid: block.cid, bytes: block.bytes.length, local: block.local })
+        const called = onBlock?.({ cid: block.cid, bytes: block.bytes.length, local: block.local, depth: block.depth })
         if (called != null) { await called }
         signal?.throwIfAborted()
       }

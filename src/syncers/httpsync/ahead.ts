@@ -1,6 +1,7 @@
 import type { CID } from 'multiformats/cid'
+import { BlockTooLargeError } from '../../shared/errors.ts'
 import type { Prefetch } from '../../shared/types.ts'
-import type { PendingLink, Traversal } from '../../traversal/traversal.ts'
+import type { KnownLink, PendingLink, Traversal } from '../../traversal/traversal.ts'
 
 /** What a block counts beside its bytes, so that small ones count too. */
 const OVERHEAD = 1024
@@ -10,6 +11,9 @@ const FIRST_GUESS = 64 * 1024
 
 /** A longer CID is not fetched ahead, in bytes. */
 const LONGEST_CID = 256
+
+/** Blocks that wait for their walk, and whose links are known: so many of one walk. */
+const MAX_OPEN = 64
 
 /** What several walks may have ahead together. None can take all of it: one that stands still leaves the others half. */
 export class AheadBudget implements Prefetch {
@@ -32,25 +36,28 @@ export class AheadBudget implements Prefetch {
 export interface AheadSource {
   has(cid: CID): boolean | Promise<boolean>
 
-  /** A block, verified and not stored. */
-  fetch(link: PendingLink, signal: AbortSignal): Promise<Uint8Array>
+  /** A block, verified and not stored. `onBody` is told before so many bytes of it are held, and may throw. */
+  fetch(link: PendingLink, options: { signal: AbortSignal, onBody: (size: number) => void }): Promise<Uint8Array>
 }
 
 /** A block on its way, or one that waits. */
 interface Early {
-  depth: number
+  found: KnownLink
 
   /** What it counts; 0 when it is no longer held. */
   size: number
 
-  /** undefined: the store has it. */
+  /** undefined: the store has it, or there is no room for it. */
   bytes: Promise<Uint8Array | undefined>
+
+  /** Its links that were not asked for yet, the nearest one last. */
+  below: KnownLink[]
 }
 
 /**
- * Fetches ahead of one walk what it is going to come to, the nearest first: the links of the blocks above. Nothing is stored here,
- * and what fails is told when the walk is there. Each level of the walk takes at most half of what the others leave, so that there
- * is room for a level below, whose blocks are nearer.
+ * Fetches ahead of one walk what it is going to come to, the nearest first: the links of the blocks above, then those of blocks that
+ * have come ahead. Nothing is stored here, and what fails is told when the walk is there. Each level of the walk takes at most half
+ * of what the others leave, so that there is room for a level below, whose blocks are nearer.
  */
 export class Ahead {
   private readonly traversal: Traversal
@@ -60,6 +67,7 @@ export class Ahead {
   private readonly controller = new AbortController()
   private readonly early = new Map<string, Early>()
   private readonly heldAt = new Map<number, number>()
+  private readonly open = new Set<Early>() // those with links below, in the order that they came
   private inFlight = 0
   private largest = FIRST_GUESS
   private current: Uint8Array | undefined
@@ -78,6 +86,7 @@ export class Ahead {
     const early = key == null ? undefined : this.early.get(key)
     if (key == null || early == null) { return undefined }
     this.early.delete(key)
+    this.open.delete(early)
     this.count(early, 0)
     return early.bytes
   }
@@ -87,9 +96,9 @@ export class Ahead {
     const { budget, traversal } = this
     try {
       while (this.inFlight < budget.requests - budget.inFlight) {
-        const found = traversal.peek(this.admits)
+        const found = traversal.peek(this.admits) ?? this.below()
         if (found == null) { return }
-        this.start(found.link, found.depth)
+        this.start(found)
       }
     } catch { /* the walk meets it, too */ }
   }
@@ -100,6 +109,7 @@ export class Ahead {
     if (this.inFlight > 0) { this.controller.abort() } // which costs as much as the rest of a short walk
     for (const early of this.early.values()) { this.count(early, 0) }
     this.early.clear()
+    this.open.clear()
   }
 
   private readonly abort = (): void => { this.controller.abort(this.signal?.reason) }
@@ -109,30 +119,73 @@ export class Ahead {
     return (this.heldAt.get(depth) ?? 0) + 2 * (this.largest + OVERHEAD) <= bytes - held
   }
 
-  private start (link: PendingLink, depth: number): void {
+  /** The nearest link of a block that waits. */
+  private below (): KnownLink | undefined {
+    for (const early of this.open) {
+      if (this.admits(early.found.depth + 1)) {
+        const next = early.below.pop()
+        if (early.below.length === 0) { this.open.delete(early) }
+        return next
+      }
+    }
+    return undefined
+  }
+
+  private start (found: KnownLink): void {
+    const { link } = found
     if (link.bytes.length > LONGEST_CID || equal(link.bytes, this.current)) { return }
     const key = keyOf(link.bytes)
     if (this.early.has(key)) { return }
     const has = this.source.has(link.cid)
     if (has === true) { return }
     if (this.early.size === 0) { this.signal?.addEventListener('abort', this.abort) } // the same one is added once
-    const early: Early = { depth, size: 0, bytes: this.get(link, has) }
+    const early: Early = { found, size: 0, bytes: Promise.resolve(undefined), below: [] }
     this.early.set(key, early)
     this.count(early, this.largest + OVERHEAD)
     this.inFlight++
     this.budget.inFlight++
+    early.bytes = this.get(early, has)
     early.bytes.then(bytes => {
-      if (bytes == null) { this.forget(key, early) } else { this.came(early, bytes.length) }
+      if (bytes == null) { return this.forget(key, early) }
+      if (this.early.get(key) === early && this.open.size < MAX_OPEN) { this.look(early, bytes) }
+      this.came(early, bytes.length)
     }, () => { this.came(early, 0) })
   }
 
-  private async get (link: PendingLink, has: boolean | Promise<boolean>): Promise<Uint8Array | undefined> {
+  private look (early: Early, bytes: Uint8Array): void {
+    early.below = this.traversal.look(early.found, bytes).reverse()
+    if (early.below.length > 0) { this.open.add(early) }
+  }
+
+  private async get (early: Early, has: boolean | Promise<boolean>): Promise<Uint8Array | undefined> {
+    const { link } = early.found
+    let isOver = false
     try {
       if (await has) { return undefined }
     } catch {
       return undefined // the walk asks again
     }
-    return this.source.fetch(link, this.controller.signal)
+    const onBody = (size: number): void => {
+      if (this.takes(early, size)) { return }
+      isOver = true
+      throw new BlockTooLargeError(`${link.cid}, ahead of its turn,`, early.size)
+    }
+    try {
+      return await this.source.fetch(link, { signal: this.controller.signal, onBody })
+    } catch (error) {
+      if (isOver) { return undefined } // the walk asks again
+      throw error
+    }
+  }
+
+  /** Whether there is room for so many bytes of a block: it may be larger than it was taken to be. One that is waited for may be so. */
+  private takes (early: Early, size: number): boolean {
+    const { bytes, held } = this.budget
+    const more = size + OVERHEAD - early.size
+    if (more <= 0 || early.size === 0) { return true }
+    if (held + more > bytes) { return false }
+    this.count(early, size + OVERHEAD)
+    return true
   }
 
   private came (early: Early, size: number): void {
@@ -150,11 +203,12 @@ export class Ahead {
   }
 
   private count (early: Early, size: number): void {
+    const { depth } = early.found
     const more = size - early.size
-    const held = (this.heldAt.get(early.depth) ?? 0) + more
+    const held = (this.heldAt.get(depth) ?? 0) + more
     early.size = size
     this.budget.held += more
-    if (held === 0) { this.heldAt.delete(early.depth) } else { this.heldAt.set(early.depth, held) }
+    if (held === 0) { this.heldAt.delete(depth) } else { this.heldAt.set(depth, held) }
   }
 }
 

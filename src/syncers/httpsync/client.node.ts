@@ -48,13 +48,13 @@ class SocketClient implements HttpClient {
     return this.stopping != null
   }
 
-  async request (url: URL, init: HttpRequestInit): Promise<HttpResponse> {
+  async request (url: URL | string, init: HttpRequestInit): Promise<HttpResponse> {
     const deadline = new Deadline('httpTimeout', init.timeout, init.signal)
     try {
-      for (let followed = 0, at = url; ; followed++) {
+      for (let followed = 0, at = typeof url === 'string' ? new URL(url) : url; ; followed++) {
         const response = await this.get(at, init, deadline)
         const next = redirectTarget(response.status, response.headers.get('location'), at, followed)
-        if (next == null) { return await decoded(response, init.maxBodySize) }
+        if (next == null) { return await decoded(response, init) }
         at = next
       }
     } catch (err) {
@@ -73,11 +73,12 @@ class SocketClient implements HttpClient {
   }
 
   private async get (url: URL, init: HttpRequestInit, deadline: Deadline): Promise<HttpResponse> {
-    const { method = 'GET', headers = {}, maxBodySize } = init
-    const head = writeRequestHead(method, url.pathname + url.search, [
-      ['Host', url.host], ['User-Agent', USER_AGENT], ['Accept-Encoding', 'gzip'], ...Object.entries(headers)
-    ])
-    const options = { maxBodySize, what: url.href, bodyless: method === 'HEAD', skipBody: isNoSuccess }
+    const { method = 'GET', headers = {}, maxBodySize, onBody } = init
+    const { href } = url
+    const lines = ['Host', url.host, 'User-Agent', USER_AGENT, 'Accept-Encoding', 'gzip']
+    for (const name of Object.keys(headers)) { lines.push(name, headers[name]) }
+    const head = writeRequestHead(method, url.pathname + url.search, lines)
+    const options = { maxBodySize, onBody, what: href, bodyless: method === 'HEAD', skipBody: isNoSuccess }
     const pool = this.pool(url)
     for (let fresh = false; ; fresh = true) {
       const waited = pool.acquire(deadline, fresh)
@@ -86,7 +87,7 @@ class SocketClient implements HttpClient {
       try {
         await connection.exchange(head, options, deadline)
         const { status, headers } = connection.response
-        return { status, headers, body: connection.response.takeBody(), url }
+        return { status, headers, body: connection.response.takeBody(), url: href }
       } catch (err) {
         // The server closed a kept connection just when we used it: not this request's fault.
         const stale = kept && !connection.response.started && deadline.ended == null && !this.stopped
@@ -145,18 +146,19 @@ function isNoSuccess (status: number): boolean {
 }
 
 /** The limit holds for what comes out, too: a small body may unzip to gigabytes. */
-async function decoded (response: HttpResponse, maxBodySize: number): Promise<HttpResponse> {
+async function decoded (response: HttpResponse, { maxBodySize, onBody }: HttpRequestInit): Promise<HttpResponse> {
   const encoding = response.headers.get('content-encoding')?.toLowerCase()
   if (encoding == null || encoding === 'identity' || response.body.length === 0) { return response }
   if (encoding !== 'gzip' && encoding !== 'x-gzip' && encoding !== 'deflate') {
     throw new TransferFailedError(`${response.url}: unknown content encoding ${encoding}`)
   }
   try {
+    onBody?.(maxBodySize) // nobody knows before
     const body = await unzipped(response.body, { maxOutputLength: maxBodySize })
     return { ...response, body: new Uint8Array(body) }
   } catch (err) {
     if ((err as { code?: string }).code === 'ERR_BUFFER_TOO_LARGE') {
-      throw new BlockTooLargeError(response.url.href, maxBodySize)
+      throw new BlockTooLargeError(response.url, maxBodySize)
     }
     throw err
   }
@@ -194,7 +196,7 @@ function stoppedError (): TransferFailedError {
   return new TransferFailedError('the HTTP client is stopped')
 }
 
-function failed (url: URL, cause: unknown): TransferFailedError {
+function failed (url: URL | string, cause: unknown): TransferFailedError {
   const { message, code } = cause as { message?: string, code?: string }
   return new TransferFailedError(`request of ${url} failed: ${message || code}`, { cause })
 }

@@ -32,7 +32,7 @@ class FetchClient implements HttpClient {
     this.init = init
   }
 
-  async request (url: URL, init: HttpRequestInit): Promise<HttpResponse> {
+  async request (url: URL | string, init: HttpRequestInit): Promise<HttpResponse> {
     if (this.stopped) { throw stoppedError() }
     const deadline = new Deadline('httpTimeout', init.timeout, init.signal)
     const controller = new AbortController()
@@ -42,7 +42,7 @@ class FetchClient implements HttpClient {
         // Not by the signal alone: a fetch of the user's may not listen to it.
         end = deadline.onEnd = reason => { controller.abort(reason); reject(reason) }
         this.running.add(end)
-        this.follow(url, init, controller.signal).then(resolve, reject)
+        this.follow(typeof url === 'string' ? new URL(url) : url, init, controller.signal).then(resolve, reject)
       })
     } catch (err) {
       deadline.check()
@@ -64,7 +64,7 @@ class FetchClient implements HttpClient {
       signal.throwIfAborted()
       const response = await this.get(at, init, signal, 'manual')
       const next = redirectTarget(response.status, response.headers.get('location') ?? undefined, at, followed)
-      if (next == null) { return await read(response, at, init.maxBodySize) }
+      if (next == null) { return await read(response, at, init) }
       await drain(response)
       at = next
     }
@@ -88,10 +88,10 @@ function inPage (): boolean {
   return 'document' in globalThis || 'importScripts' in globalThis
 }
 
-async function read (response: Response, asked: URL, limit: number): Promise<HttpResponse> {
+async function read (response: Response, asked: URL, init: HttpRequestInit): Promise<HttpResponse> {
   const { status, headers } = response
-  const url = response.redirected ? new URL(response.url) : asked
-  const body = response.ok ? await readBody(response, url, limit) : await drain(response)
+  const url = response.redirected ? response.url : asked.href
+  const body = response.ok ? await readBody(response, url, init) : await drain(response)
   return { status, headers: { get: (name: string) => headers.get(name) ?? undefined }, body, url }
 }
 
@@ -102,12 +102,13 @@ async function drain (response: Response): Promise<Uint8Array> {
   return EMPTY
 }
 
-async function readBody (response: Response, url: URL, limit: number): Promise<Uint8Array> {
+async function readBody (response: Response, url: string, { maxBodySize, onBody }: HttpRequestInit): Promise<Uint8Array> {
   const parts: Uint8Array[] = []
   let size = 0
   await eachPart(response, part => {
     size += part.length
-    if (size > limit) { throw new BlockTooLargeError(url.href, limit) }
+    if (size > maxBodySize) { throw new BlockTooLargeError(url, maxBodySize) }
+    onBody?.(size)
     return parts.push(part) > 0
   })
   return parts.length === 1 ? parts[0].slice() : concat(parts) // a part may be a little of a big buffer
@@ -132,7 +133,7 @@ function stoppedError (): TransferFailedError {
   return new TransferFailedError('the HTTP client is stopped')
 }
 
-function failed (url: URL, cause: unknown): TransferFailedError {
+function failed (url: URL | string, cause: unknown): TransferFailedError {
   const { message, cause: inner } = cause as { message?: string, cause?: { message?: string, code?: string } }
   return new TransferFailedError(`request of ${url} failed: ${inner?.message || inner?.code || message}`, { cause })
 }

@@ -22,6 +22,17 @@ export interface BlockOptions extends AbortOptions {
   /** The CID as it was published, in whatever base. */
   text?: string
   schemaType?: SchemaType
+
+  /** As that of a request (HttpRequestInit). */
+  onBody?: (size: number) => void
+}
+
+type RequestOptions = Pick<BlockOptions, 'signal' | 'onBody'>
+
+const NO_HEADERS: Record<string, string> = {}
+const SCHEMA_HEADERS: Record<SchemaType, Record<string, string>> = {
+  Advertisement: { [CID_SCHEMA_HEADER]: 'Advertisement' },
+  EntryChunk: { [CID_SCHEMA_HEADER]: 'EntryChunk' }
 }
 
 // Other ETags than these we do not remember: this one is sent back.
@@ -58,11 +69,11 @@ export class Fetcher {
    * Throws HttpStatusError, TransferFailedError, BlockTooLargeError and the signal's reason.
    */
   async head (options: AbortOptions = {}): Promise<Uint8Array | undefined> {
-    const response = await this.get('head', {}, options.signal)
+    const response = await this.get('head', NO_HEADERS, options)
     const { status, url, body } = response
     if (status === 204) { return undefined }
     if (status === 304 && this.lastHead != null) { return this.lastHead.body }
-    if (status !== 200) { throw new HttpStatusError(status, url.href) }
+    if (status !== 200) { throw new HttpStatusError(status, url) }
     const etag = response.headers.get('etag')
     this.lastHead = etag != null && ETAG.test(etag) ? { url: response.asked, etag, body } : undefined
     return body
@@ -75,10 +86,10 @@ export class Fetcher {
 
   /** The bytes under a CID, not verified. Throws as head() does, and ContentNotFoundError. */
   async block (cid: CID, options: BlockOptions = {}): Promise<Uint8Array> {
-    const headers: Record<string, string> = options.schemaType == null ? {} : { [CID_SCHEMA_HEADER]: options.schemaType }
-    const { status, url, body } = await this.get(pathSegment(options.text ?? cid.toString()), headers, options.signal)
+    const headers = options.schemaType == null ? NO_HEADERS : SCHEMA_HEADERS[options.schemaType]
+    const { status, url, body } = await this.get(pathSegment(options.text ?? cid.toString()), headers, options)
     if (status === 200) { return body }
-    throw status === 404 ? new ContentNotFoundError(cid) : new HttpStatusError(status, url.href)
+    throw status === 404 ? new ContentNotFoundError(cid) : new HttpStatusError(status, url)
   }
 
   /** Ends the waits between retries; requests are the client's to end. */
@@ -86,66 +97,66 @@ export class Fetcher {
     this.stopping.abort(new TransferFailedError('the syncer is stopped'))
   }
 
-  private async get (resource: string, headers: Record<string, string>, signal?: AbortSignal): Promise<Answer> {
+  private async get (resource: string, headers: Record<string, string>, options: RequestOptions): Promise<Answer> {
     const retry = this.init.httpRetry
     for (let attempt = 0; ; attempt++) {
       const last = retry === false || attempt >= retry.retries
       let retryAfter: string | undefined
       try {
-        const response = await this.anyAddress(resource, headers, signal)
+        const response = await this.anyAddress(resource, headers, options)
         if (last || !isRetryStatus(response.status)) { return response }
         this.log?.('status %d for %s, trying again', response.status, response.url)
         retryAfter = response.headers.get('retry-after')
       } catch (err) {
-        if (!this.isTransportError(err, signal)) { throw err }
+        if (!this.isTransportError(err, options.signal)) { throw err }
         if (last) { throw asTransferFailed(err) }
         this.log?.('%s failed, trying again: %s', resource, (err as Error).message)
       }
-      await delay(retryDelay(attempt, retry, retryAfter), signal, this.stopping.signal)
+      await delay(retryDelay(attempt, retry, retryAfter), options.signal, this.stopping.signal)
     }
   }
 
   /** Each address once, until one answers; the first error when none does. */
-  private async anyAddress (resource: string, headers: Record<string, string>, signal?: AbortSignal): Promise<Answer> {
+  private async anyAddress (resource: string, headers: Record<string, string>, options: RequestOptions): Promise<Answer> {
     const first = this.bases.first()
     try {
-      return await this.ask(first, resource, headers, signal)
+      return await this.ask(first, resource, headers, options)
     } catch (failure) {
-      for (const base of this.isTransportError(failure, signal) ? this.bases.after(first) : []) {
+      for (const base of this.isTransportError(failure, options.signal) ? this.bases.after(first) : []) {
         this.log?.('%a does not answer, trying %a', first.addr, base.addr)
         try {
-          return await this.ask(base, resource, headers, signal)
+          return await this.ask(base, resource, headers, options)
         } catch (err) {
-          if (!this.isTransportError(err, signal)) { throw err }
+          if (!this.isTransportError(err, options.signal)) { throw err }
         }
       }
       throw failure
     }
   }
 
-  private async ask (base: Base, resource: string, headers: Record<string, string>, signal?: AbortSignal): Promise<Answer> {
+  private async ask (base: Base, resource: string, headers: Record<string, string>, options: RequestOptions): Promise<Answer> {
     try {
-      const answer = await this.anyPrefix(base, resource, headers, signal)
+      const answer = await this.anyPrefix(base, resource, headers, options)
       this.bases.succeeded(base)
       return answer
     } catch (err) {
-      if (this.isTransportError(err, signal)) { this.bases.failed(base) }
+      if (this.isTransportError(err, options.signal)) { this.bases.failed(base) }
       throw err
     }
   }
 
   /** 403 and 404 may mean that the publisher knows another path only; a head has to be under one of them. */
-  private async anyPrefix (base: Base, resource: string, headers: Record<string, string>, signal?: AbortSignal): Promise<Answer> {
+  private async anyPrefix (base: Base, resource: string, headers: Record<string, string>, options: RequestOptions): Promise<Answer> {
     const { prefix } = base
-    let answer = await this.request(prefix + resource, headers, signal)
+    let answer = await this.request(prefix + resource, headers, options)
     if (isFound(answer)) {
       base.settle(prefix)
       return answer
     }
     if (!isMissing(answer) || (base.known && resource !== 'head')) { return answer }
-    const ask: Ask = async (url, maxBodySize) => this.request(url, { Accept: 'application/json' }, signal, maxBodySize)
+    const ask: Ask = async (url, maxBodySize) => this.request(url, { Accept: 'application/json' }, options, maxBodySize)
     for (const other of await base.others(ask)) {
-      const next = await this.request(other + resource, headers, signal)
+      const next = await this.request(other + resource, headers, options)
       if (isFound(next)) {
         base.settle(other)
         return next
@@ -157,10 +168,10 @@ export class Fetcher {
   }
 
   private async request (
-    asked: string, headers: Record<string, string>, signal?: AbortSignal, maxBodySize = this.init.maxBlockSize
+    asked: string, headers: Record<string, string>, { signal, onBody }: RequestOptions, maxBodySize = this.init.maxBlockSize
   ): Promise<Answer> {
     if (asked === this.lastHead?.url) { headers = { ...headers, 'If-None-Match': this.lastHead.etag } }
-    const response = await this.client.request(new URL(asked), { headers, timeout: this.init.httpTimeout, maxBodySize, signal })
+    const response = await this.client.request(asked, { headers, timeout: this.init.httpTimeout, maxBodySize, onBody, signal })
     return Object.assign(response, { asked })
   }
 

@@ -9,6 +9,9 @@ export interface HttpRequestInit {
 
   /** Bytes, also of the decoded body. */
   maxBodySize: number
+
+  /** Told before so many bytes of the body, in all, are held; the request ends with the DagsyncError that it throws. */
+  onBody?: (size: number) => void
   signal?: AbortSignal
 }
 
@@ -21,7 +24,7 @@ export interface HttpResponse {
   body: Uint8Array
 
   /** Where the last redirect led. */
-  url: URL
+  url: string
 }
 
 /** Asks for small resources over kept connections. */
@@ -33,7 +36,7 @@ export interface HttpClient {
    * Throws TransferFailedError (no connection, a broken answer, a redirect that may not be followed), TimeoutError,
    * BlockTooLargeError, and what the signal was aborted with. A status is not an error.
    */
-  request(url: URL, init: HttpRequestInit): Promise<HttpResponse>
+  request(url: URL | string, init: HttpRequestInit): Promise<HttpResponse>
 
   /** Ends the requests under way, and every connection. */
   stop(): Promise<void>

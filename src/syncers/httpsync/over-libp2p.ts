@@ -71,43 +71,48 @@ class StreamsToPeer implements HttpClient {
   private readonly streams: HttpStreamClient
   private readonly peerId: PeerId
   private readonly addrs: Multiaddr[]
+  private readonly root: string
 
   constructor (libp2p: Libp2p, streams: HttpStreamClient, peerId: PeerId, addrs: Multiaddr[]) {
     this.libp2p = libp2p
     this.streams = streams
     this.peerId = peerId
     this.addrs = addrs
+    this.root = rootOf(peerId)
   }
 
   get stopped (): boolean {
     return this.streams.stopped
   }
 
-  async request (url: URL, init: HttpRequestInit): Promise<HttpResponse> {
+  async request (url: URL | string, init: HttpRequestInit): Promise<HttpResponse> {
     const ready = makeReachable(this.libp2p, this.peerId, this.addrs, 'ipnisync', init)
     if (ready != null) { await ready }
     const end = performance.now() + init.timeout
-    for (let followed = 0, at = url; ; followed++) {
-      const response = await this.ask(at, { ...init, timeout: Math.max(1, Math.ceil(end - performance.now())) })
-      const next = redirectTarget(response.status, response.headers.get('location'), at, followed)
+    for (let followed = 0, at = String(url); ; followed++) {
+      const response = await this.ask(at, init, Math.max(1, Math.ceil(end - performance.now())))
+      if (response.status < 300 || response.status > 399) { return response }
+      const next = redirectTarget(response.status, response.headers.get('location'), new URL(at), followed)
       if (next == null) { return response }
-      at = next
+      at = next.href
     }
   }
 
   /** The streams are not its own. */
   async stop (): Promise<void> {}
 
-  private async ask (url: URL, { method, headers, timeout, maxBodySize, signal }: HttpRequestInit): Promise<HttpResponse> {
+  private async ask (url: string, init: HttpRequestInit, timeout: number): Promise<HttpResponse> {
+    const { method, headers, maxBodySize, onBody, signal } = init
     try {
       const { status, headers: answered, body } = await this.streams.request(this.peerId, [HTTP_STREAM_PROTOCOL], {
         method,
-        target: url.pathname + url.search,
+        target: url.slice(this.root.length),
         headers: { 'User-Agent': USER_AGENT, ...headers },
         timeout,
         maxBodySize,
+        onBody,
         signal,
-        what: url.href,
+        what: url,
         skipBody: isNoSuccess,
         limit: 'httpTimeout'
       })
@@ -129,7 +134,7 @@ class StreamBase extends Base {
   private readonly root: string
 
   constructor (peerId: PeerId) {
-    const root = `libp2p://${peerId}`
+    const root = rootOf(peerId)
     super([root + IPNI])
     this.peerId = peerId
     this.root = root
@@ -153,10 +158,14 @@ class StreamBase extends Base {
     for (const path of [WELL_KNOWN, LEGACY_WELL_KNOWN]) {
       const { status, body, url } = await ask(this.root + path, MAX_WELL_KNOWN_SIZE)
       if (status === 200) { return body }
-      if (status === 429 || status >= 500) { throw new HttpStatusError(status, url.href) }
+      if (status === 429 || status >= 500) { throw new HttpStatusError(status, url) }
     }
     return undefined
   }
+}
+
+function rootOf (peerId: PeerId): string {
+  return `libp2p://${peerId}`
 }
 
 function isNoSuccess (status: number): boolean {

@@ -16,7 +16,7 @@ import type { AheadSource } from './ahead.ts'
 import { httpBases } from './bases.ts'
 import type { Bases } from './bases.ts'
 import { Fetcher } from './fetcher.ts'
-import type { SchemaType } from './fetcher.ts'
+import type { BlockOptions, SchemaType } from './fetcher.ts'
 import type { HttpClient } from './http-client.ts'
 import { openSignedHead } from './signed-head.ts'
 
@@ -167,7 +167,7 @@ export class HttpSyncer implements Syncer, AsyncDisposable {
         kind = undefined
         traversal.follow(bytes)
         ahead?.fill()
-        const called = onBlock?.({ cid: link.cid, bytes: bytes.length, local })
+        const called = onBlock?.({ cid: link.cid, bytes: bytes.length, local, depth: traversal.depth })
         if (called != null) { await called }
         signal?.throwIfAborted()
       }
@@ -210,14 +210,14 @@ export class HttpSyncer implements Syncer, AsyncDisposable {
   private ahead (below?: SchemaType): AheadSource {
     return {
       has: cid => holdsItself(cid) || this.linkSystem.blockstore.has(cid),
-      fetch: async (link, signal) => this.fetch(link, schemaTypeOf(link.field) ?? below, { signal })
+      fetch: async (link, options) => this.fetch(link, schemaTypeOf(link.field) ?? below, options)
     }
   }
 
   /** Verified, and not stored. */
-  private async fetch (link: PendingLink, schemaType: SchemaType | undefined, io: AbortOptions): Promise<Uint8Array> {
+  private async fetch (link: PendingLink, schemaType: SchemaType | undefined, io: Pick<BlockOptions, 'signal' | 'onBody'>): Promise<Uint8Array> {
     const { cid, text } = link
-    const bytes = await this.fetcher.block(cid, { text, schemaType, signal: io.signal })
+    const bytes = await this.fetcher.block(cid, { text, schemaType, signal: io.signal, onBody: io.onBody })
     const verified = verifyBlock(this.linkSystem, cid, bytes, this.peerId)
     if (verified != null) { await verified }
     return bytes

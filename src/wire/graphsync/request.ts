@@ -21,6 +21,7 @@ import { LocalPrefix } from './prefix.ts'
 interface Ahead {
   cid: CID
   local: boolean
+  depth?: number
 }
 
 /** Steps that may be ahead of a consumer who waits for another request of the same peer. */
@@ -132,9 +133,9 @@ export class OutgoingRequest extends Inflow {
   }
 
   private async again (): Promise<GraphsyncBlock> {
-    const { cid, local } = this.ahead.shift() as Ahead
+    const { cid, local, depth } = this.ahead.shift() as Ahead
     this.peer.changed()
-    return { cid, local, bytes: await readBlock(this.linkSystem.blockstore, cid, this.options) }
+    return { cid, local, depth, bytes: await readBlock(this.linkSystem.blockstore, cid, this.options) }
   }
 
   private async runAhead (): Promise<{ error: unknown } | undefined> {
@@ -144,7 +145,7 @@ export class OutgoingRequest extends Inflow {
         const block = step instanceof Promise ? await step : step
         if (block == null) { break }
         if (this.ahead.length === MAX_AHEAD) { throw new TransferFailedError('too much of the response is not read') }
-        this.ahead.push({ cid: block.cid, local: block.local })
+        this.ahead.push({ cid: block.cid, local: block.local, depth: block.depth })
       }
       return undefined
     } catch (error) {
@@ -175,7 +176,7 @@ export class OutgoingRequest extends Inflow {
     const put = this.put(cid, item.block)
     if (put instanceof Promise) { return this.slowStep(link, item, put) }
     this.traversal.follow(item.block)
-    return { cid, bytes: item.block, local: false }
+    return { cid, bytes: item.block, local: false, depth: this.traversal.depth }
   }
 
   /** A step before the peer was asked. */
@@ -185,7 +186,7 @@ export class OutgoingRequest extends Inflow {
     if (bytes == null || bytes instanceof Promise) { return this.slowStep(link, undefined, undefined, bytes ?? MISSING) }
     this.prefix.add(keyOf(link.bytes), this.traversal.depth)
     this.traversal.follow(bytes)
-    return { cid, bytes, local: true }
+    return { cid, bytes, local: true, depth: this.traversal.depth }
   }
 
   private async slowStep (
@@ -200,7 +201,7 @@ export class OutgoingRequest extends Inflow {
         const block = item?.block == null ? await this.load(next, item, read) : { cid, bytes: item.block, local: false }
         if (block != null) {
           this.traversal.follow(block.bytes)
-          return block
+          return { ...block, depth: this.traversal.depth }
         }
         item = put = read = undefined
         next = this.traversal.next()

@@ -31,12 +31,14 @@ export class Collector {
   private readonly what: string
   private readonly limit: number
   private readonly keep: boolean
+  private readonly onBody: ((size: number) => void) | undefined
 
-  /** Without `keep` it only counts. */
-  constructor (what: string, limit: number, keep = true) {
+  /** Without `keep` it only counts. `onBody` is told before so many bytes, in all, are allocated. */
+  constructor (what: string, limit: number, keep = true, onBody?: (size: number) => void) {
     this.what = what
     this.limit = limit
     this.keep = keep
+    this.onBody = onBody
   }
 
   /** Throws BlockTooLargeError, before anything is allocated, when so many bytes more are over the limit. */
@@ -49,7 +51,9 @@ export class Collector {
   /** Makes room for a body of known length at once. */
   reserve (length: number): void {
     this.check(length)
-    if (this.keep) { this.bytes = new Uint8Array(length) }
+    if (!this.keep) { return }
+    this.onBody?.(length)
+    this.bytes = new Uint8Array(length)
   }
 
   add (chunk: Uint8Array): void {
@@ -67,7 +71,9 @@ export class Collector {
   }
 
   private grow (size: number): void {
-    const grown = new Uint8Array(Math.min(this.limit, Math.max(size, 2 * this.bytes.length)))
+    const length = Math.min(this.limit, Math.max(size, 2 * this.bytes.length))
+    this.onBody?.(length)
+    const grown = new Uint8Array(length)
     grown.set(this.bytes.subarray(0, this.size))
     this.bytes = grown
   }

@@ -1,5 +1,6 @@
 import type { Stream } from '@libp2p/interface'
 import type { Deadline } from '../../shared/deadline.ts'
+import { turnOfEventLoop } from '../../shared/event-loop.ts'
 import { send, StreamReader } from '../streams.ts'
 import { endStream } from './end.ts'
 import { HttpParser } from './parser.ts'
@@ -13,21 +14,33 @@ export class ClientStream {
   /** Whether it has carried a request before. */
   used = false
 
+  /** Until when it waits for its next use, on performance.now(). */
+  idleUntil = 0
+
   private readonly stream: Stream
   private readonly reader: StreamReader
   private clean = true
-  private timer: ReturnType<typeof setTimeout> & { unref?: () => void } | undefined
-  private onGone: (() => void) | undefined
 
-  constructor (stream: Stream) {
+  /** `onEnd` is called when the other side closes or resets it, and with `gone` when nothing is left of it. */
+  constructor (stream: Stream, onEnd: (stream: ClientStream, gone: boolean) => void) {
     this.stream = stream
-    this.reader = new StreamReader(stream)
+    // Held while nobody waits: what the muxer tells the other side then goes out with the next request, and not alone before it.
+    this.reader = new StreamReader(stream, { highWater: 0 })
+    stream.addEventListener('remoteCloseWrite', () => { onEnd(this, false) })
+    stream.addEventListener('close', () => { onEnd(this, true) })
+  }
+
+  /** Whether it was gone already when it came here: no event tells. */
+  get gone (): boolean {
+    const { status } = this.stream
+    return status === 'closed' || status === 'aborted' || status === 'reset'
   }
 
   /** Whether another request may go over it. */
   get reusable (): boolean {
-    const { status, remoteWriteStatus } = this.stream
-    return this.clean && (this.response.keepAlive || !this.used) && status === 'open' && remoteWriteStatus !== 'closed' && this.reader.buffered === 0
+    const { status, remoteWriteStatus, readBufferLength } = this.stream
+    return this.clean && (this.response.keepAlive || !this.used) && status === 'open' && remoteWriteStatus !== 'closed' &&
+      readBufferLength === 0 && this.reader.buffered === 0
   }
 
   /** Sends a request and waits for the whole response, then found in `response`. Rejects with the raw error of the stream or the parser. */
@@ -35,7 +48,7 @@ export class ClientStream {
     const { stream, reader, response } = this
     response.begin(options)
     this.clean = false
-    deadline.onEnd = reason => { this.destroy(reason) }
+    deadline.onEnd = this.destroy
     try {
       deadline.check()
       const sent = send(stream, [head], { timeout })
@@ -54,27 +67,17 @@ export class ClientStream {
     }
   }
 
-  /** Waits for its next use; `onGone` when nobody used it for `ms`, or the other side closed it or said something. */
-  setIdle (ms: number, onGone: () => void): void {
-    this.onGone = onGone
-    this.timer = setTimeout(onGone, ms)
-    this.timer.unref?.()
-    for (const event of ['close', 'remoteCloseWrite', 'message'] as const) { this.stream.addEventListener(event, onGone) }
+  /** While it waits for its next use: lets come what nobody asked for, so that `reusable` sees it. */
+  listen (): void {
+    this.reader.resume()
   }
 
-  setBusy (): void {
-    const { onGone } = this
-    clearTimeout(this.timer)
-    if (onGone == null) { return }
-    for (const event of ['close', 'remoteCloseWrite', 'message'] as const) { this.stream.removeEventListener(event, onGone) }
-    this.onGone = undefined
-  }
-
+  /** Closes it, after what is more urgent: the next request. */
   end (): void {
-    void endStream(this.stream, this.reader)
+    void turnOfEventLoop().then(async () => endStream(this.stream, this.reader))
   }
 
-  destroy (reason: unknown): void {
+  readonly destroy = (reason: unknown): void => {
     this.stream.abort(reason instanceof Error ? reason : new Error('the request was aborted', { cause: reason }))
     this.reader.release()
   }

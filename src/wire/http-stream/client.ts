@@ -1,15 +1,15 @@
 import type { AbortOptions, Libp2p, PeerId } from '@libp2p/interface'
 import { Deadline } from '../../shared/deadline.ts'
 import { DagsyncError, TransferFailedError } from '../../shared/errors.ts'
-import { ClientStream } from './client-stream.ts'
 import { headBytes, writeRequestHead } from './head.ts'
 import type { HttpHeaders } from './head.ts'
+import { StreamPool } from './pool.ts'
 
 const IDLE_TIMEOUT = 60_000
 const MAX_IDLE = 2
 
-/** A stream that was opened ahead and not used: the requests are over. */
-const AHEAD_TIMEOUT = 2_000
+/** How often idle streams are looked at, in milliseconds. */
+const SWEEP_INTERVAL = 1_000
 
 /** Servers that close their streams, as far as we remember. */
 const MAX_CLOSERS = 1_024
@@ -60,6 +60,9 @@ export interface StreamRequestInit extends AbortOptions {
   /** Statuses whose body is dropped, and the stream given up where it is long: the body stays empty. Absent: none. */
   skipBody?: (status: number) => boolean
 
+  /** Told before so many bytes of the body, in all, are held; what it throws ends the request. */
+  onBody?: (size: number) => void
+
   /**
    * Names the time limit in errors.
    *
@@ -67,6 +70,9 @@ export interface StreamRequestInit extends AbortOptions {
    */
   limit?: string
 }
+
+/** What is used of a node. */
+export type Dialer = Pick<Libp2p, 'dialProtocol'> & Partial<Pick<Libp2p, 'getConnections'>>
 
 /** A whole response. */
 export interface StreamResponse {
@@ -77,20 +83,21 @@ export interface StreamResponse {
 
 /**
  * Asks over HTTP/1.1 on streams of libp2p: one request at a time on each, and streams are kept for the requests to come, since
- * opening one costs more than a request. Needs no start.
+ * opening one costs more than a request. As many requests as one likes may be under way: those beyond the streams that libp2p gives
+ * wait for one, in order. Needs no start.
  */
 export class HttpStreamClient {
-  private readonly libp2p: Pick<Libp2p, 'dialProtocol'>
+  private readonly libp2p: Dialer
   private readonly idleTimeout: number
   private readonly maxIdle: number
   private readonly openAhead: boolean
-  private readonly idle = new Map<string, ClientStream[]>() // the last one is the freshest
-  private readonly ahead = new Map<string, Array<Promise<ClientStream | undefined>>>()
+  private readonly pools = new Map<string, StreamPool>()
   private readonly closers = new Set<string>() // the oldest first
   private readonly running = new Set<Deadline>()
+  private sweeper: ReturnType<typeof setTimeout> & { unref?: () => void } | undefined
   private ended = false
 
-  constructor (components: { libp2p: Pick<Libp2p, 'dialProtocol'> }, init: HttpStreamClientInit = {}) {
+  constructor (components: { libp2p: Dialer }, init: HttpStreamClientInit = {}) {
     this.libp2p = components.libp2p
     this.idleTimeout = init.idleTimeout ?? IDLE_TIMEOUT
     this.maxIdle = init.maxIdle ?? MAX_IDLE
@@ -112,29 +119,30 @@ export class HttpStreamClient {
    * @throws {TimeoutError} and the signal's reason
    */
   async request (peer: PeerId, protocols: string[], init: StreamRequestInit): Promise<StreamResponse> {
-    const { method = 'GET', timeout, maxBodySize, what, skipBody, limit = 'timeout' } = init
+    const { method = 'GET', timeout, maxBodySize, what, skipBody, onBody, limit = 'timeout' } = init
     const deadline = new Deadline(limit, timeout, init.signal)
     this.running.add(deadline)
     try {
       if (this.ended) { throw stoppedError() }
       const head = headBytes(writeRequestHead(method, init.target, this.headers(peer, init)))
-      const options = { maxBodySize, what, skipBody, bodyless: method === 'HEAD' }
+      const options = { maxBodySize, what, skipBody, onBody, bodyless: method === 'HEAD' }
       const key = `${peer} ${protocols.join(' ')}`
+      const pool = this.pools.get(key) ?? this.pool(key, peer, protocols)
       for (let fresh = false; ; fresh = true) {
-        const waiting = fresh ? undefined : this.takeIdle(key) ?? await this.takeAhead(key, deadline)
-        const kept = waiting != null
-        const opening = kept ? undefined : this.open(peer, protocols, deadline)
-        if (this.closers.has(key)) { this.prepareNext(key, peer, protocols, timeout) }
-        const stream = waiting ?? await opening as ClientStream
-        const { response } = stream
+        const waiting = pool.acquire(deadline, fresh)
+        const stream = waiting instanceof Promise ? await waiting : waiting
+        const { response, used } = stream
         try {
-          await stream.exchange(head, options, deadline, timeout)
+          const exchanged = stream.exchange(head, options, deadline, timeout)
+          if (this.closers.has(key)) { pool.prepare(timeout) } // the request is on its way
+          await exchanged
+          if (this.openAhead) { this.note(key, !response.keepAlive) }
           return { status: response.status, headers: response.headers, body: response.takeBody() }
         } catch (err) {
           // The server closed a kept stream just when we used it: not this request's fault.
-          if (!kept || response.started || deadline.ended != null) { throw err }
+          if (!used || response.started || deadline.ended != null) { throw err }
         } finally {
-          this.release(key, stream)
+          pool.release(stream)
         }
       }
     } catch (err) {
@@ -149,105 +157,49 @@ export class HttpStreamClient {
   /** Ends the requests under way, and every stream. Requests fail from then on. */
   stop (): void {
     this.ended = true
+    clearTimeout(this.sweeper)
     for (const deadline of this.running) { deadline.end(stoppedError()) }
-    for (const stream of [...this.idle.values()].flat()) {
-      stream.setBusy()
-      stream.destroy(stoppedError())
-    }
-    this.idle.clear()
+    for (const pool of this.pools.values()) { pool.stop(stoppedError()) }
+    this.pools.clear()
     this.closers.clear()
   }
 
-  private headers (peer: PeerId, { headers }: StreamRequestInit): Array<[string, string]> {
-    const connection = this.maxIdle > 0 ? 'keep-alive' : 'close'
-    return Object.entries({ Host: String(peer), Connection: connection, ...headers })
-  }
-
-  private async open (peer: PeerId, protocols: string[], deadline: Deadline): Promise<ClientStream> {
-    const controller = new AbortController()
-    deadline.onEnd = reason => { controller.abort(reason) }
-    try {
-      deadline.check()
-      const stream = new ClientStream(await this.libp2p.dialProtocol(peer, protocols, { signal: controller.signal }))
-      if (deadline.ended != null) { stream.destroy(deadline.ended.reason) }
-      deadline.check()
-      return stream
-    } finally {
-      deadline.onEnd = undefined
+  /** Names and values in turn. */
+  private headers (peer: PeerId, { headers = {} }: StreamRequestInit): string[] {
+    const lines = ['Host', headers.Host ?? String(peer), 'Connection', this.maxIdle > 0 ? 'keep-alive' : 'close']
+    for (const name of Object.keys(headers)) {
+      if (name !== 'Host') { lines.push(name, headers[name]) }
     }
+    return lines
   }
 
-  private takeIdle (key: string): ClientStream | undefined {
-    const stream = this.idle.get(key)?.at(-1)
-    if (stream != null) { this.forget(key, stream) }
-    return stream
-  }
-
-  /** One that is being opened, when it is there; undefined: there is none, or it could not be opened. */
-  private async takeAhead (key: string, deadline: Deadline): Promise<ClientStream | undefined> {
-    const opening = this.ahead.get(key)?.shift()
-    if (opening == null) { return undefined }
-    const gone = Promise.withResolvers<never>()
-    deadline.onEnd = gone.reject
-    try {
-      deadline.check()
-      return await Promise.race([opening, gone.promise])
-    } catch (err) {
-      void opening.then(stream => { stream?.end() })
-      throw err
-    } finally {
-      deadline.onEnd = undefined
-    }
-  }
-
-  private prepareNext (key: string, peer: PeerId, protocols: string[], timeout: number): void {
-    const others = this.ahead.get(key) ?? []
-    if (others.length + (this.idle.get(key)?.length ?? 0) >= this.maxIdle) { return }
-    const deadline = new Deadline('timeout', timeout)
-    this.running.add(deadline)
-    const opening = this.open(peer, protocols, deadline).catch(() => undefined).finally(() => {
-      this.running.delete(deadline)
-      deadline.clear()
+  private pool (key: string, peer: PeerId, protocols: string[]): StreamPool {
+    const pool: StreamPool = new StreamPool({
+      open: async signal => {
+        const connection = this.libp2p.getConnections?.(peer).find(({ status, limits }) => status === 'open' && limits == null)
+        return connection?.newStream(protocols, { signal }) ?? this.libp2p.dialProtocol(peer, protocols, { signal })
+      },
+      idleTimeout: this.idleTimeout,
+      maxIdle: this.maxIdle,
+      onIdle: () => { this.sweepLater() },
+      onEmpty: () => { this.pools.delete(key) }
     })
-    this.ahead.set(key, [...others, opening])
-    void opening.then(stream => {
-      const left = this.ahead.get(key) ?? []
-      const taken = !left.includes(opening)
-      if (left.length > (taken ? 0 : 1)) {
-        this.ahead.set(key, left.filter(other => other !== opening))
-      } else {
-        this.ahead.delete(key)
+    this.pools.set(key, pool)
+    return pool
+  }
+
+  /** One timer for all that idles: streams come and go with every request. */
+  private sweepLater (): void {
+    if (this.sweeper != null) { return }
+    this.sweeper = setTimeout(() => {
+      this.sweeper = undefined
+      const now = performance.now()
+      for (const pool of this.pools.values()) {
+        pool.sweep(now)
+        if (pool.hasIdle) { this.sweepLater() }
       }
-      if (!taken && stream != null) { this.keep(key, stream, AHEAD_TIMEOUT) }
-    })
-  }
-
-  private forget (key: string, stream: ClientStream): void {
-    stream.setBusy()
-    const left = this.idle.get(key)?.filter(other => other !== stream) ?? []
-    if (left.length > 0) {
-      this.idle.set(key, left)
-    } else {
-      this.idle.delete(key)
-    }
-  }
-
-  private release (key: string, stream: ClientStream): void {
-    if (this.openAhead && stream.response.done) { this.note(key, !stream.response.keepAlive) }
-    this.keep(key, stream, this.idleTimeout)
-  }
-
-  private keep (key: string, stream: ClientStream, ms: number): void {
-    const others = this.idle.get(key) ?? []
-    if (this.ended || !stream.reusable || others.length >= this.maxIdle) {
-      stream.end()
-      return
-    }
-    this.idle.set(key, [...others, stream])
-    stream.setIdle(ms, () => {
-      this.forget(key, stream)
-      stream.end()
-    })
+    }, Math.min(SWEEP_INTERVAL, this.idleTimeout))
+    this.sweeper.unref?.()
   }
 
   private note (key: string, closes: boolean): void {

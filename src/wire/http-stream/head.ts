@@ -6,6 +6,12 @@ const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 const STATUS_LINE = /^HTTP\/1\.([01]) ([1-9][0-9]{2})(?: .*)?$/
 const REQUEST_LINE = /^([A-Z]+) ([!-~]+) HTTP\/1\.([01])$/
 
+/** Those that most heads have, as they are mostly written, and their keys: they need not be checked and changed each time. */
+const COMMON = new Map([
+  'Accept', 'Accept-Encoding', 'Connection', 'Content-Length', 'Content-Type', 'Date', 'Etag', 'ETag', 'Host', 'Ipni-Cid-Schema-Type',
+  'Transfer-Encoding', 'User-Agent', 'X-Content-Type-Options'
+].map(name => [name, name.toLowerCase()]))
+
 // Said twice they contradict each other or hide something.
 const ONCE = new Set(['content-length', 'transfer-encoding', 'host'])
 
@@ -19,7 +25,7 @@ export class HttpHeaders {
 
   /** Throws InvalidMessageError for a repeated header that may be there once only. */
   add (name: string, value: string): void {
-    const key = name.toLowerCase()
+    const key = COMMON.get(name) ?? name.toLowerCase()
     const before = this.values.get(key)
     if (before == null) {
       this.values.set(key, value)
@@ -32,9 +38,10 @@ export class HttpHeaders {
   }
 }
 
-/** What the Connection header asks for, in lower case. */
-export function connectionOptions (headers: HttpHeaders): string[] {
-  return headers.get('connection')?.toLowerCase().split(',').map(option => option.trim()) ?? []
+/** Whether the Connection header has this option, given in lower case. */
+export function hasConnectionOption (headers: HttpHeaders, option: string): boolean {
+  const value = headers.get('connection')
+  return value != null && (value === option || value.toLowerCase().split(',').some(one => one.trim() === option))
 }
 
 /** The head of a response. */
@@ -72,32 +79,37 @@ export function parseRequestHead (text: string): RequestHead {
   return { method: match[1], target: match[2], minor: Number(match[3]), headers }
 }
 
-/** Writes the head of a GET-like request, without body. Throws InvalidMessageError for a name or value that would break it. */
-export function writeRequestHead (method: string, target: string, headers: Iterable<[string, string]>): string {
+/**
+ * Writes the head of a GET-like request, without body; headers are names and values in turn. Throws InvalidMessageError for a name or
+ * value that would break it.
+ */
+export function writeRequestHead (method: string, target: string, headers: readonly string[]): string {
   return writeHead(`${method} ${target} HTTP/1.1`, headers)
 }
 
-/** Writes the head of a response. Throws InvalidMessageError for a name or value that would break it. */
-export function writeResponseHead (status: number, headers: Iterable<[string, string]>, reason = ''): string {
+/** The same for a response. */
+export function writeResponseHead (status: number, headers: readonly string[], reason = ''): string {
   return writeHead(`HTTP/1.1 ${status} ${reason}`, headers)
 }
 
-/** A written head as it is sent: one byte for each character. */
-export function headBytes (text: string): Uint8Array {
-  const bytes = new Uint8Array(text.length)
+/** A written head as it is sent, one byte for each character, and what goes out in one piece with it. */
+export function headBytes (text: string, body?: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(text.length + (body?.length ?? 0))
   for (let i = 0; i < text.length; i++) { bytes[i] = text.charCodeAt(i) }
+  if (body != null) { bytes.set(body, text.length) }
   return bytes
 }
 
-function writeHead (start: string, headers: Iterable<[string, string]>): string {
+function writeHead (start: string, headers: readonly string[]): string {
   let text = `${start}\r\n`
   let checked = start
-  for (const [name, value] of headers) {
-    if (!TOKEN.test(name)) {
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = headers[i]
+    if (!COMMON.has(name) && !TOKEN.test(name)) {
       throw new InvalidMessageError('not a name of an HTTP header')
     }
-    text += `${name}: ${value}\r\n`
-    checked += value
+    text += `${name}: ${headers[i + 1]}\r\n`
+    checked += headers[i + 1]
   }
   if (UNWRITABLE.test(checked)) {
     throw new InvalidMessageError('HTTP head that would hold a control character')
@@ -119,7 +131,7 @@ function parseHead (text: string): { start: string, headers: HttpHeaders } {
 export function parseHeaderLine (line: string, headers: HttpHeaders): void {
   const colon = line.indexOf(':')
   const name = line.slice(0, Math.max(colon, 0))
-  if (!TOKEN.test(name)) {
+  if (!COMMON.has(name) && !TOKEN.test(name)) {
     throw new InvalidMessageError('not an HTTP header line')
   }
   headers.add(name, line.slice(colon + 1).trim())

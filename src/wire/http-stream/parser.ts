@@ -3,7 +3,7 @@
 
 import { BlockTooLargeError, InvalidMessageError } from '../../shared/errors.ts'
 import { ChunkedBody, Collector, EofBody, LengthBody, NO_BODY } from './body.ts'
-import { connectionOptions, parseRequestHead, parseResponseHead } from './head.ts'
+import { hasConnectionOption, parseRequestHead, parseResponseHead } from './head.ts'
 import type { BodyReader } from './body.ts'
 import type { HttpHeaders, RequestHead, ResponseHead } from './head.ts'
 
@@ -37,6 +37,9 @@ export interface MessageOptions {
 
   /** Statuses whose body is dropped, and the connection given up where it is long: the body stays empty. */
   skipBody?: (status: number) => boolean
+
+  /** Told before so many bytes of the body, in all, are held; what it throws ends the message. */
+  onBody?: (size: number) => void
 }
 
 /**
@@ -173,9 +176,9 @@ export class HttpParser {
     }
     if (this.options.bodyless === true || status === 204 || status === 304) { return NO_BODY }
 
-    const { what = 'the HTTP body', maxBodySize, skipBody } = this.options
+    const { what = 'the HTTP body', maxBodySize, skipBody, onBody } = this.options
     this.skipping = skipBody?.(status) === true
-    const into = new Collector(what, this.skipping ? MAX_SKIPPED : maxBodySize, !this.skipping)
+    const into = new Collector(what, this.skipping ? MAX_SKIPPED : maxBodySize, !this.skipping, onBody)
     if (encoding != null) { return new ChunkedBody(into) }
     if (length != null) { return this.lengthBody(Number(length), into) }
     if (this.role === 'request') { return NO_BODY }
@@ -213,6 +216,5 @@ export class HttpParser {
 }
 
 function persists ({ minor, headers }: ResponseHead): boolean {
-  const options = connectionOptions(headers)
-  return minor === 1 ? !options.includes('close') : options.includes('keep-alive')
+  return minor === 1 ? !hasConnectionOption(headers, 'close') : hasConnectionOption(headers, 'keep-alive')
 }

@@ -1,16 +1,19 @@
 import type { Stream } from '@libp2p/interface'
 import { DagsyncError, InvalidMessageError, TimeoutError } from '../../shared/errors.ts'
+import { WaitLimit } from '../../shared/wait-limit.ts'
 import { send, StreamReader } from '../streams.ts'
 import { endStream } from './end.ts'
 import type { HttpAnswer, HttpHandler, HttpRequest } from './handler.ts'
-import { connectionOptions, headBytes, writeResponseHead } from './head.ts'
+import { hasConnectionOption, headBytes, writeResponseHead } from './head.ts'
 import { HttpParser } from './parser.ts'
 
 const IDLE_TIMEOUT = 60_000
 
 /** Requests are small, and many streams may be open: so much may wait unread on each. */
 const MAX_WINDOW = 256 * 1024
-const HIGH_WATER = 16 * 1024
+
+/** Whoever waits for the answer writes nothing meanwhile, and what the muxer has to say goes out with the answer. */
+const HIGH_WATER = 0
 
 /** A smaller body goes out in one piece with its head. */
 const COPY_BELOW = 8 * 1024
@@ -57,6 +60,7 @@ class ServerStream {
   private readonly handler: HttpHandler
   private readonly options: ServeOptions
   private readonly timeout: number
+  private readonly limit: WaitLimit
   private readonly reader: StreamReader
   private readonly request = new HttpParser('request')
   private readonly controller = new AbortController()
@@ -64,10 +68,12 @@ class ServerStream {
   private rest: Uint8Array = new Uint8Array(0) // of the requests to come
 
   constructor (stream: Stream, handler: HttpHandler, options: ServeOptions) {
+    const timeout = options.idleTimeout ?? IDLE_TIMEOUT
     this.stream = stream
     this.handler = handler
     this.options = options
-    this.timeout = options.idleTimeout ?? IDLE_TIMEOUT
+    this.timeout = timeout
+    this.limit = new WaitLimit(timeout, () => { stream.abort(new TimeoutError('idleTimeout', timeout)) })
     this.reader = new StreamReader(stream, { highWater: HIGH_WATER, maxWindow: MAX_WINDOW })
   }
 
@@ -79,10 +85,12 @@ class ServerStream {
     this.stream.addEventListener('close', onClose)
     try {
       for (let open = true; open;) { open = await this.next() }
+      this.limit.stop()
       await endStream(this.stream, this.reader, this.options.closeTimeout)
     } catch (error: any) {
       this.stream.abort(error)
     } finally {
+      this.limit.stop()
       this.stream.removeEventListener('close', onClose)
       this.reader.release()
     }
@@ -92,25 +100,29 @@ class ServerStream {
   private async next (): Promise<boolean> {
     const { request } = this
     try {
-      if (!await this.limited(this.read())) { return false }
+      if (!await this.read()) { return false }
     } catch (error) {
       if (!(error instanceof InvalidMessageError)) { throw error }
       return this.write(BAD_REQUEST, false, false)
     }
     const hasHost = request.minor === 0 || request.headers.get('host') != null
-    const asked = connectionOptions(request.headers).includes('keep-alive')
+    const asked = hasConnectionOption(request.headers, 'keep-alive')
     const keep = hasHost && request.keepAlive && (asked || this.options.closeByDefault !== true)
     return this.write(hasHost ? await this.answer() : NO_HOST, keep, asked)
   }
 
   /** False: the client has closed its side. */
   private async read (): Promise<boolean> {
-    const { request, reader } = this
+    const { request, reader, limit } = this
+    limit.begin()
     request.begin({ maxBodySize: 0, skipBody: () => true })
     for (let chunk: Uint8Array | undefined = this.rest; chunk != null; chunk = await reader.read()) {
       const used = request.push(chunk)
       this.rest = chunk.subarray(used)
-      if (request.done) { return true }
+      if (request.done) {
+        limit.done()
+        return true
+      }
     }
     return false
   }
@@ -129,40 +141,49 @@ class ServerStream {
 
   /** Resets the stream when the promise takes too long, and does not wait for it longer than the stream lives. */
   private async limited<T> (promise: Promise<T>): Promise<T> {
-    const timer = setTimeout(() => { this.stream.abort(new TimeoutError('idleTimeout', this.timeout)) }, this.timeout)
     const { promise: gone, reject } = Promise.withResolvers<never>()
     this.onGone = reject
+    this.limit.begin()
     try {
       return await Promise.race([promise, gone])
     } finally {
-      clearTimeout(timer)
+      this.limit.done()
       this.onGone = undefined
     }
   }
 
   private async write ({ status, headers, body }: HttpAnswer, keep: boolean, asked: boolean): Promise<boolean> {
-    const lines: Array<[string, string]> = [['Date', new Date().toUTCString()]]
-    let hasLength = status === 204 || status === 304
-    for (let i = 0; i < headers.length; i += 2) {
-      lines.push([headers[i], headers[i + 1]])
-      hasLength ||= headers[i].toLowerCase() === 'content-length'
-    }
+    const lines = ['Date', date(), ...headers]
     const isHead = this.request.done && this.request.method === 'HEAD'
-    if (!hasLength && (body != null || !isHead)) { lines.push(['Content-Length', String(body?.length ?? 0)]) }
-    if (!keep || asked) { lines.push(['Connection', keep ? 'keep-alive' : 'close']) }
-    const head = headBytes(writeResponseHead(status, lines, REASONS[status]))
-    const sent = send(this.stream, body == null || isHead ? [head] : pieces(head, body), { timeout: this.timeout })
+    const hasLength = status === 204 || status === 304 || headers.some((name, i) => i % 2 === 0 && isContentLength(name))
+    if (!hasLength && (body != null || !isHead)) { lines.push('Content-Length', String(body?.length ?? 0)) }
+    if (!keep || asked) { lines.push('Connection', keep ? 'keep-alive' : 'close') }
+    const head = writeResponseHead(status, lines, REASONS[status])
+    const sent = send(this.stream, pieces(head, isHead ? undefined : body), { timeout: this.timeout })
     if (sent != null) { await sent }
     return keep
   }
 }
 
-function pieces (head: Uint8Array, body: Uint8Array): Uint8Array[] {
-  if (body.length >= COPY_BELOW) { return [head, body] }
-  const joined = new Uint8Array(head.length + body.length)
-  joined.set(head)
-  joined.set(body, head.length)
-  return [joined]
+function pieces (head: string, body?: Uint8Array): Uint8Array[] {
+  return body != null && body.length >= COPY_BELOW ? [headBytes(head), body] : [headBytes(head, body)]
+}
+
+function isContentLength (name: string): boolean {
+  return name.length === 14 && name.toLowerCase() === 'content-length'
+}
+
+let dateOf = 0
+let dateText = ''
+
+/** Now, for a Date header: to the second. */
+function date (): string {
+  const second = Math.floor(Date.now() / 1_000)
+  if (second !== dateOf) {
+    dateOf = second
+    dateText = new Date(second * 1_000).toUTCString()
+  }
+  return dateText
 }
 
 function plain (status: number, text: string): HttpAnswer {

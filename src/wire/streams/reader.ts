@@ -1,15 +1,10 @@
 import { ConnectionClosedError } from '@libp2p/interface'
 import type { AbortOptions, Stream, StreamCloseEvent, StreamMessageEvent } from '@libp2p/interface'
 import { InvalidMessageError } from '../../shared/errors.ts'
+import { limitWindow } from './window.ts'
 
 /** Bytes that wait for whoever reads; beyond them the stream is paused. */
 const HIGH_WATER = 256 * 1024
-
-/** A stream that is not read stops its sender at the muxer's window: yamux lets it grow to this. */
-const MAX_WINDOW = 4 * 1024 * 1024
-
-/** What libp2p may hold of a paused stream: the window, what was on its way when it grew, and the chunk that was being read. */
-const MAX_PAUSED = 2 * MAX_WINDOW + 1024 * 1024
 
 /** Smaller chunks are put together: a sender of single bytes must not cost an object each. */
 const SMALL = 512
@@ -23,7 +18,7 @@ export interface ByteBudget {
 
 export interface StreamReaderInit {
   /**
-   * Bytes that may wait for whoever reads, before the sender is held back.
+   * Bytes that may wait for whoever reads, before the sender is held back; 0: it is, whenever nobody waits.
    *
    * @default 262_144
    */
@@ -90,9 +85,22 @@ export class StreamReader {
     return this.size
   }
 
-  /** The next bytes, as they came; undefined at the end. */
-  async read (options?: AbortOptions): Promise<Uint8Array | undefined> {
-    return await this.fill(1, options) ? this.take(Math.min(this.size, this.chunks[this.head].length - this.offset)) : undefined
+  /** The next bytes, as they came; undefined at the end. Answers at once, without a promise, when they are there. */
+  read (options?: AbortOptions): Uint8Array | undefined | Promise<Uint8Array | undefined> {
+    if (options?.signal != null || this.failure != null) { return this.waitRead(options) }
+    if (this.size > 0 || this.ended) { return this.takeChunk() }
+    const { promise, resolve, reject } = Promise.withResolvers<Uint8Array | undefined>()
+    this.wanted = 1
+    this.waiter = {
+      resolve: () => {
+        this.wanted = 0
+        this.waiter = undefined
+        resolve(this.takeChunk())
+      },
+      reject
+    }
+    this.resume()
+    return promise
   }
 
   /**
@@ -129,6 +137,15 @@ export class StreamReader {
     this.fail(new ConnectionClosedError('the reader was released'))
     this.account(-this.size)
     this.chunks = []
+  }
+
+  private async waitRead (options?: AbortOptions): Promise<Uint8Array | undefined> {
+    return await this.fill(1, options) ? this.takeChunk() : undefined
+  }
+
+  /** undefined at the end. */
+  private takeChunk (): Uint8Array | undefined {
+    return this.size > 0 ? this.take(Math.min(this.size, this.chunks[this.head].length - this.offset)) : undefined
   }
 
   private async waitFrame (limit: number, options?: AbortOptions): Promise<Uint8Array | undefined> {
@@ -278,7 +295,8 @@ export class StreamReader {
     this.stream.pause()
   }
 
-  private resume (): void {
+  /** Lets bytes come, up to `highWater`, though nobody waits for them. */
+  resume (): void {
     if (!this.paused || this.resuming) { return }
     this.paused = false
     if (!readable(this.stream)) { return }
@@ -327,14 +345,4 @@ function prefixSize (length: number): number {
   let size = 1
   for (let rest = length; rest >= 0x80; rest = Math.floor(rest / 128)) { size++ }
   return size
-}
-
-/** A paused stream must take its whole window: libp2p resets it at 4 MiB, and yamux opens windows up to 16 MiB. */
-function limitWindow (stream: Stream & { maxStreamWindowSize?: unknown }, maxWindow = MAX_WINDOW): void {
-  if (typeof stream.maxStreamWindowSize === 'number') {
-    stream.maxStreamWindowSize = Math.min(stream.maxStreamWindowSize, maxWindow)
-    stream.maxReadBufferLength = Math.max(stream.maxReadBufferLength, MAX_PAUSED)
-  } else {
-    stream.maxReadBufferLength = Math.max(stream.maxReadBufferLength, 5 * MAX_WINDOW)
-  }
 }
