@@ -319,6 +319,26 @@ describe('data transfer: an end before the end', () => {
     })
   }
 
+  it('that is never told is waited for a little; the pull has succeeded without, and ids are of the clock', async () => {
+    const store = createLinkSystem()
+    const chain = await chainOf(store, 3)
+    await withRaw('initiator', async (raw, manager) => {
+      const ids: bigint[] = []
+      for (let i = 0; i < 2; i++) {
+        const pulling = outcome(manager.pull(raw.node.peerId, VOUCHER, chain[0], everything, { linkSystem: createLinkSystem() }))
+        const { id, transfer: { transferId } } = await raw.pullRequest(i)
+        ids.push(transferId)
+        await raw.answer(id, 14, { transfer: responseOf({ transferId }), store, cids: chain })
+        const { cids, error } = await pulling
+        equal(error, undefined)
+        deepEqual(cids, chain.map(String))
+      }
+      equal(ids[1], ids[0] + 1n)
+      const age = BigInt(Date.now()) * 1_000_000n - ids[0]
+      ok(age > -1_000_000n && age < 60_000_000_000n, `${age} ns old`)
+    }, { completeTimeout: 50 })
+  })
+
   it('lets the next pull of the root give each block once', async () => {
     await using pair = await transferPair()
     const chain = await chainOf(pair.remote, 50)
