@@ -1,4 +1,5 @@
-// A process that serves graphsync and data transfer to a test and says how much memory it took: what is resident counts here, without the attackers.
+// A process that serves graphsync and data transfer to a test and says how much memory it took: what is resident counts here, without
+// the attackers.
 import { createLinkSystem } from '../../../src/store/link-system.ts'
 import { DATA_TRANSFER_EXTENSION } from '../../../src/wire/data-transfer/constants.ts'
 import { createDataTransfer } from '../../../src/wire/data-transfer/index.ts'
