@@ -1,10 +1,7 @@
 import { deepEqual, equal, ok } from 'node:assert/strict'
-import { fork } from 'node:child_process'
-import { once } from 'node:events'
 import { describe, it } from 'node:test'
 import type { Stream } from '@libp2p/interface'
-import { multiaddr } from '@multiformats/multiaddr'
-import { CID } from 'multiformats/cid'
+import type { CID } from 'multiformats/cid'
 import type { GraphsyncRequest } from '../../src/shared/types/graphsync.ts'
 import type { LinkSystem } from '../../src/shared/types.ts'
 import { createLinkSystem } from '../../src/store/link-system.ts'
@@ -14,27 +11,27 @@ import { encodeTransferMessage, messageToNode } from '../../src/wire/data-transf
 import { GRAPHSYNC_PROTOCOL } from '../../src/wire/graphsync/constants.ts'
 import { encodeGraphsyncMessage } from '../../src/wire/graphsync/message.ts'
 import { send } from '../../src/wire/streams.ts'
-import { until } from '../memory/kit.ts'
+import { alive, until } from '../memory/kit.ts'
 import { transferPair, VOUCHER } from '../wire/data-transfer/kit.ts'
 import type { TransferPair } from '../wire/data-transfer/kit.ts'
 import { RawTransferPeer, requestOf, responseOf, sendBody } from '../wire/data-transfer/raw-peer.ts'
 import { chainOf, everything, outcome } from '../wire/graphsync/kit.ts'
 import { framed } from '../wire/graphsync/raw-peer.ts'
+import { withVictim } from '../wire/graphsync/with-victim.ts'
 import { createNode } from '../wire/nodes.ts'
 
 // Peers that send what they should not, to either side of a pull. Each time the pull of another peer must finish, and memory stay
 // within bounds. What graphsync has to bear is in graphsync.test.ts.
 
 const MiB = 1024 * 1024
-const MAX_ALIVE = 150 * MiB
+const MAX_ALIVE = 150 // MiB
 const random = (size: number): Uint8Array => crypto.getRandomValues(new Uint8Array(size))
 const ticket = { voucher: VOUCHER.value, voucherType: VOUCHER.type }
 
 /** Nodes in this process too, so what is alive is looked at, not what is resident. */
-function checkMemory (): void {
-  globalThis.gc?.()
-  const { heapUsed, external } = process.memoryUsage()
-  ok(heapUsed + external < MAX_ALIVE, `${Math.round((heapUsed + external) / MiB)} MiB alive`)
+async function checkMemory (): Promise<void> {
+  const size = await alive()
+  ok(size < MAX_ALIVE, `${Math.round(size)} MiB alive`)
 }
 
 async function checkPull (pair: TransferPair): Promise<void> {
@@ -55,7 +52,7 @@ async function withBadPeer (play: (bad: RawTransferPeer, pair: TransferPair) => 
   await bad.start()
   await play(bad, pair)
   await checkPull(pair)
-  checkMemory()
+  await checkMemory()
 }
 
 const open = async ({ node, peer }: RawTransferPeer): Promise<Stream> =>
@@ -215,25 +212,15 @@ describe('data transfer: publishers that lie', () => {
       for (const cid of chain.slice(1)) { equal(await pair.local.has(cid), cids.includes(String(cid)), 'what is stored was given') }
       if (/frame|garbage/.test(what)) { equal((await raw.stream(1)).status, 'reset') }
       equal(raw.requests.filter(({ type }) => type === 'new').length, 1)
-      checkMemory()
+      await checkMemory()
     })
   }
 })
 
 describe('data transfer: everything at once, against a process of its own', () => {
   it('leaves it below 300 MiB, and serving others', async () => {
-    // young garbage would be the better part of what is resident
-    const execArgv = ['--max-semi-space-size=8', '--conditions=dagsync-source', '--disable-warning=ExperimentalWarning']
-    const victim = fork('test/wire/graphsync/victim.ts', { execArgv })
-    const nodes = await Promise.all(Array.from({ length: 4 }, async () => await createNode()))
-    try {
-      const [{ address, one, root }] = await once(victim, 'message')
-      const bad: RawTransferPeer[] = []
-      for (const node of nodes) {
-        const { remotePeer } = await node.dial(multiaddr(address))
-        bad.push(new RawTransferPeer(node, remotePeer))
-      }
-      const [streams, requests, messages, { node: good, peer }] = bad
+    await withVictim(async ({ peer, nodes, one, root }) => {
+      const [streams, requests, messages, good] = nodes.map(node => new RawTransferPeer(node, peer))
       await Promise.allSettled([ // being reset is fine
         (async () => { // messages that never end
           for (let i = 0; i < 200; i++) { await sendWithoutEnd(streams) }
@@ -241,7 +228,7 @@ describe('data transfer: everything at once, against a process of its own', () =
         (async () => { // 10,000 pulls of a peer that takes nothing
           await requests.node.handle(GRAPHSYNC_PROTOCOL, stream => { stream.pause() })
           for (let i = 0; i < 10_000; i += 2_500) {
-            const list = Array.from({ length: 2_500 }, (_, j) => pullRequest(CID.parse(j % 2 === 0 ? one : root), BigInt(i + j)))
+            const list = Array.from({ length: 2_500 }, (_, j) => pullRequest(j % 2 === 0 ? one : root, BigInt(i + j)))
             const message = encodeGraphsyncMessage({ requests: list, responses: [], blocks: [] })
             await send(await requests.stream(), [framed(message)], { timeout: 5_000 })
           }
@@ -251,19 +238,12 @@ describe('data transfer: everything at once, against a process of its own', () =
           for (let i = 0; i < 100; i++) { await sendBody(messages.node, messages.peer, body) }
         })()
       ])
-      const transfers = createDataTransfer({ libp2p: good, linkSystem: createLinkSystem() })
+      const transfers = createDataTransfer({ libp2p: good.node, linkSystem: createLinkSystem() })
       await transfers.start()
-      const { cids, error } = await outcome(transfers.pull(peer, VOUCHER, CID.parse(root), everything))
+      const { cids, error } = await outcome(transfers.pull(peer, VOUCHER, root, everything))
       equal(error, undefined)
       equal(cids.length, 2_000)
       await transfers.stop()
-      victim.send('report')
-      const [{ maxRss }] = await once(victim, 'message')
-      ok(maxRss < 300, `${Math.round(maxRss)} MiB resident at most`)
-    } finally {
-      await Promise.all(nodes.map(async node => { await node.stop() }))
-      victim.kill()
-      await once(victim, 'exit')
-    }
+    })
   })
 })

@@ -1,16 +1,14 @@
 import { equal, ok } from 'node:assert/strict'
-import { fork } from 'node:child_process'
-import { once } from 'node:events'
 import { describe, it } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import * as dagCbor from '@ipld/dag-cbor'
-import { multiaddr } from '@multiformats/multiaddr'
 import { CID } from 'multiformats/cid'
 import { createLinkSystem } from '../../src/store/link-system.ts'
 import { dagsyncSelector, recursionLimitDepth } from '../../src/traversal/index.ts'
 import { encodeGraphsyncMessage } from '../../src/wire/graphsync/message.ts'
 import { createGraphsync } from '../../src/wire/graphsync/index.ts'
 import { send } from '../../src/wire/streams.ts'
+import { withVictim } from '../wire/graphsync/with-victim.ts'
 import { createNode } from '../wire/nodes.ts'
 import { chainOf, everything, exchangePair, fetchAll, outcome } from '../wire/graphsync/kit.ts'
 import type { ExchangePair } from '../wire/graphsync/kit.ts'
@@ -260,19 +258,8 @@ describe('graphsync: responders that lie', () => {
 
 describe('graphsync: everything at once, against a process of its own', () => {
   it('leaves it below 300 MiB, and serving others', async () => {
-    // young garbage would be the better part of what is resident
-    const execArgv = ['--max-semi-space-size=8', '--conditions=dagsync-source', '--disable-warning=ExperimentalWarning']
-    const victim = fork('test/wire/graphsync/victim.ts', { execArgv })
-    const nodes = await Promise.all(Array.from({ length: 4 }, async () => await createNode()))
-    try {
-      const [{ address, one, root }] = await once(victim, 'message')
-      const bad: RawPeer[] = []
-      for (const node of nodes) {
-        const { remotePeer } = await node.dial(multiaddr(address))
-        bad.push(new RawPeer(node, remotePeer))
-      }
-      const { remotePeer } = nodes[3].getConnections()[0]
-      const [frames, requests, flood] = bad
+    await withVictim(async ({ peer, nodes, one, root }) => {
+      const [frames, requests, flood] = nodes.map(node => new RawPeer(node, peer))
       const attacks = [
         async () => { // frames that never end
           for (let i = 1; i <= 40; i++) {
@@ -283,7 +270,7 @@ describe('graphsync: everything at once, against a process of its own', () => {
         async () => { // 10,000 requests of a peer that reads no answer
           await requests.node.handle(PROTOCOL, stream => { stream.pause() })
           const list = Array.from({ length: 10_000 }, (_, i) =>
-            ({ id: random(16), type: 'new' as const, root: CID.parse(i % 2 === 0 ? one : root), selector: everything }))
+            ({ id: random(16), type: 'new' as const, root: i % 2 === 0 ? one : root, selector: everything }))
           const message = encodeGraphsyncMessage({ requests: list, responses: [], blocks: [] })
           await send(await requests.stream(), [framed(message)], { timeout: 60_000 })
         },
@@ -298,17 +285,10 @@ describe('graphsync: everything at once, against a process of its own', () => {
       await Promise.allSettled(attacks.map(attack => attack())) // being reset is fine
       const good = createGraphsync({ libp2p: nodes[3], linkSystem: createLinkSystem() })
       await good.start()
-      const { cids, error } = await outcome(good.request(remotePeer, CID.parse(root), everything))
+      const { cids, error } = await outcome(good.request(peer, root, everything))
       equal(error, undefined)
       equal(cids.length, 2_000)
       await good.stop()
-      victim.send('report')
-      const [{ maxRss }] = await once(victim, 'message')
-      ok(maxRss < 300, `${Math.round(maxRss)} MiB resident at most`)
-    } finally {
-      await Promise.all(nodes.map(async node => { await node.stop() }))
-      victim.kill()
-      await once(victim, 'exit')
-    }
+    })
   })
 })
