@@ -8,10 +8,19 @@ type Seg = string | number
 
 export class TooMuch extends Error {}
 
+/** Looks at clauses in one walk: unions in unions double with each level. */
+const MOST_WORK = 500_000
+let work = 0
+
+function count (): void {
+  if (++work > MOST_WORK) { throw new TooMuch() }
+}
+
 /** The CIDs of all loads, in order, no more than `most`. */
 export function naiveWalk (root: CID, selector: any, blocks: Map<string, Value>, most: number): string[] {
   const loads: string[] = []
   let steps = 0
+  work = 0
   const load = (cid: CID, sel: Sel): void => {
     const block = blocks.get(cid.toString())
     if (block === undefined) { return } // skipped
@@ -63,6 +72,7 @@ function index (segment: Seg): number {
 
 /** Undefined: everything. */
 function interests (sel: Sel): Seg[] | undefined {
+  count()
   if ('a' in sel) { return undefined }
   if ('f' in sel) { return Object.keys(sel.f['f>']) }
   if ('i' in sel) { return [sel.i.i] }
@@ -77,6 +87,7 @@ function interests (sel: Sel): Seg[] | undefined {
 }
 
 function explore (sel: Sel, node: Value, segment: Seg, child: Value): Sel | undefined {
+  count()
   if ('a' in sel) { return start(sel.a['>']) }
   if ('f' in sel) { return Object.hasOwn(sel.f['f>'], text(segment)) ? start(sel.f['f>'][text(segment)]) : undefined }
   if ('i' in sel) { return inList(node) && index(segment) === sel.i.i ? start(sel.i['>']) : undefined }
@@ -103,10 +114,12 @@ function several (found: Sel[]): Sel | undefined {
 }
 
 function edgeIn (sel: Sel): boolean {
+  count()
   return '@' in sel || ('|' in sel && sel['|'].some(edgeIn))
 }
 
 function replaced (sel: Sel, by: Sel | undefined): Sel | undefined {
+  count()
   if ('@' in sel) { return by }
   return '|' in sel ? several(sel['|'].map((member: Sel) => replaced(member, by))) : sel
 }
