@@ -7,6 +7,7 @@ import { gossipSender, sendAnnounce } from '../announce/index.ts'
 import { PublisherStoppedError } from '../shared/errors.ts'
 import { stripPeerId } from '../shared/multiaddrs.ts'
 import { Turns } from '../shared/turns.ts'
+import { unlessAborted } from '../shared/unless-aborted.ts'
 import type { AnnounceResult, AnnounceSender, PublisherComponents, PublisherInit } from '../shared/types.ts'
 import { DtsyncServer } from '../syncers/dtsync/serve.ts'
 import type { HttpHandler, HttpServer } from '../syncers/httpsync/http-types.ts'
@@ -198,19 +199,6 @@ export class Publisher implements Startable, AsyncDisposable {
     if (root == null || session.senders.length === 0) { return [] }
     const addrs = this.#config.announceAddrs ?? this.#announceAddrs(this.#httpAddrs(), this.#libp2pAddrs())
     return unlessAborted(sendAnnounce(root, addrs, session.senders, { signal }), signal)
-  }
-}
-
-/** For waits on what others made, and may not listen to signals: stop() must not hang on them. */
-async function unlessAborted<T> (work: Promise<T>, signal: AbortSignal): Promise<T> {
-  const { promise, reject } = Promise.withResolvers<never>()
-  const abort = (): void => { reject(signal.reason) }
-  signal.addEventListener('abort', abort, { once: true })
-  if (signal.aborted) { abort() }
-  try {
-    return await Promise.race([work, promise])
-  } finally {
-    signal.removeEventListener('abort', abort)
   }
 }
 

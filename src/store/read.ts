@@ -2,6 +2,7 @@ import type { AbortOptions } from '@libp2p/interface'
 import type { Blockstore } from 'interface-blockstore'
 import type { CID } from 'multiformats/cid'
 import { concat } from '../shared/concat.ts'
+import { unlessAborted } from '../shared/unless-aborted.ts'
 import { holdsItself } from './verify.ts'
 
 /**
@@ -23,19 +24,5 @@ async function readAsync (chunks: AsyncGenerator<Uint8Array>, signal?: AbortSign
     for await (const part of chunks) { parts.push(part) }
     return concat(parts)
   }
-  return signal == null ? read() : abortable(read(), signal)
-}
-
-/** Ends a wait with the signal's reason, also where the store does not look at the signal. */
-async function abortable<T> (result: Promise<T>, signal: AbortSignal): Promise<T> {
-  let abort = (): void => {}
-  const aborted = new Promise<never>((_resolve, reject) => {
-    abort = () => { reject(signal.reason) }
-    signal.addEventListener('abort', abort)
-  })
-  try {
-    return await Promise.race([result, aborted])
-  } finally {
-    signal.removeEventListener('abort', abort)
-  }
+  return signal == null ? read() : unlessAborted(read(), signal) // a store may not look at it
 }

@@ -4,6 +4,7 @@ import type { CID } from 'multiformats/cid'
 import { HeadQueryError, StalledError, TimeoutError, TransferFailedError, TransportUnavailableError } from '../shared/errors.ts'
 import { makeReachable } from '../shared/reachable.ts'
 import type { SelectorNode, Syncer, SyncerSyncOptions, SyncTransport } from '../shared/types.ts'
+import { unlessAborted } from '../shared/unless-aborted.ts'
 import { within } from '../shared/within.ts'
 import { endStream } from '../wire/http-stream/end.ts'
 import { StreamReader } from '../wire/streams.ts'
@@ -149,14 +150,10 @@ export class ChosenSyncer implements RoutedSyncer {
     signal?.throwIfAborted()
     const key = among.map(({ transport }) => transport).join()
     const question = this.questions.get(key) ?? this.question(key, among)
-    const aborted = Promise.withResolvers<never>()
-    const abort = (): void => { aborted.reject(signal?.reason) }
-    signal?.addEventListener('abort', abort)
     question.waiting++
     try {
-      return await Promise.race([question.found, aborted.promise])
+      return await unlessAborted(question.found, signal)
     } finally {
-      signal?.removeEventListener('abort', abort)
       if (--question.waiting === 0) {
         if (this.questions.get(key) === question) { this.questions.delete(key) }
         question.controller.abort()

@@ -1,5 +1,6 @@
 import type { AbortOptions } from '@libp2p/interface'
 import { StalledError } from '../shared/errors.ts'
+import { unlessAborted } from '../shared/unless-aborted.ts'
 
 /** How long an aborted sync may take to put things away before its caller is told. */
 const GRACE = 250
@@ -87,17 +88,12 @@ export class Run {
    */
   async orLeave<T> (work: () => Promise<T>): Promise<T> {
     this.signal.throwIfAborted()
-    const aborted = Promise.withResolvers<never>()
-    const give = (): void => { aborted.reject(this.signal.reason) }
-    this.signal.addEventListener('abort', give, { once: true })
     const working = work()
     try {
-      return await Promise.race([working, aborted.promise])
+      return await unlessAborted(working, this.signal)
     } catch (error) {
       if (!this.signal.aborted) { throw error }
       return await within(working, GRACE, this.signal)
-    } finally {
-      this.signal.removeEventListener('abort', give)
     }
   }
 }

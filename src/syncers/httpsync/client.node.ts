@@ -51,7 +51,7 @@ class SocketClient implements HttpClient {
   async request (url: URL | string, init: HttpRequestInit): Promise<HttpResponse> {
     const deadline = new Deadline('httpTimeout', init.timeout, init.signal)
     try {
-      for (let followed = 0, at = typeof url === 'string' ? new URL(url) : url; ; followed++) {
+      for (let followed = 0, at = new URL(url); ; followed++) {
         const response = await this.get(at, init, deadline)
         const next = redirectTarget(response.status, response.headers.get('location'), at, followed)
         if (next == null) { return await decoded(response, init) }

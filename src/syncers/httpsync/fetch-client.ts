@@ -42,7 +42,7 @@ class FetchClient implements HttpClient {
         // Not by the signal alone: a fetch of the user's may not listen to it.
         end = deadline.onEnd = reason => { controller.abort(reason); reject(reason) }
         this.running.add(end)
-        this.follow(typeof url === 'string' ? new URL(url) : url, init, controller.signal).then(resolve, reject)
+        this.follow(new URL(url), init, controller.signal).then(resolve, reject)
       })
     } catch (err) {
       deadline.check()

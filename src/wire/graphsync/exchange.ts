@@ -6,6 +6,7 @@ import type {
 } from '../../shared/types/graphsync.ts'
 import type { SelectorNode } from '../../shared/types/selector.ts'
 import type { LinkSystem } from '../../shared/types/store.ts'
+import { unlessAborted } from '../../shared/unless-aborted.ts'
 import { blocksOf } from './blocks.ts'
 import { MAX_PEER_BYTES, MAX_REQUESTS, MAX_TOTAL_BYTES } from './constants.ts'
 import { keyOf } from './keys.ts'
@@ -112,16 +113,11 @@ export class Exchange implements GraphExchange {
   }
 
   private async untilFree (slot: Promise<void>, signal?: AbortSignal): Promise<void> {
-    const { promise, reject } = Promise.withResolvers<never>()
-    const abort = (): void => { reject(signal?.reason) }
-    signal?.addEventListener('abort', abort)
     try {
-      await Promise.race([slot, promise])
+      await unlessAborted(slot, signal)
     } catch (error) {
       void slot.then(() => { this.outbound.release() })
       throw error
-    } finally {
-      signal?.removeEventListener('abort', abort)
     }
   }
 

@@ -2,7 +2,7 @@ import { ConnectionClosedError } from '@libp2p/interface'
 import type { Connection, Libp2p, PeerId, Stream } from '@libp2p/interface'
 import { InvalidMessageError, TransferFailedError, UnknownHasherError } from '../../shared/errors.ts'
 import type { LinkSystem } from '../../shared/types/store.ts'
-import { closeWrite, StreamReader } from '../streams.ts'
+import { closeWrite, isBroken, StreamReader } from '../streams.ts'
 import { GRAPHSYNC_PROTOCOL, GraphsyncStatus, MAX_FRAME, MAX_INBOUND_STREAMS } from './constants.ts'
 import { keyOfBlock } from './hash.ts'
 import type { Key } from './keys.ts'
@@ -140,7 +140,7 @@ export class Network {
     } finally {
       inbound.used -= bytes
     }
-    if (stream.status === 'reset' || stream.status === 'aborted') { throw new ConnectionClosedError(`the stream was ${stream.status}`) }
+    if (isBroken(stream)) { throw new ConnectionClosedError(`the stream was ${stream.status}`) }
   }
 
   /** A stream that is not read fills up: that is what holds the peer back. */
@@ -148,7 +148,7 @@ export class Network {
     const onClose = (): void => { peer.changed() }
     stream.addEventListener('close', onClose)
     try {
-      while (condition() && this.started && stream.status !== 'reset' && stream.status !== 'aborted') { await peer.change() }
+      while (condition() && this.started && !isBroken(stream)) { await peer.change() }
     } finally {
       stream.removeEventListener('close', onClose)
     }

@@ -1,7 +1,7 @@
 import type { Stream } from '@libp2p/interface'
 import type { Deadline } from '../../shared/deadline.ts'
 import { turnOfEventLoop } from '../../shared/event-loop.ts'
-import { send, StreamReader } from '../streams.ts'
+import { isBroken, send, StreamReader } from '../streams.ts'
 import { endStream } from './end.ts'
 import { HttpParser } from './parser.ts'
 import type { MessageOptions } from './parser.ts'
@@ -32,8 +32,7 @@ export class ClientStream {
 
   /** Whether it was gone already when it came here: no event tells. */
   get gone (): boolean {
-    const { status } = this.stream
-    return status === 'closed' || status === 'aborted' || status === 'reset'
+    return this.stream.status === 'closed' || isBroken(this.stream)
   }
 
   /** Whether another request may go over it. */

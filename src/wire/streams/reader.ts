@@ -1,6 +1,7 @@
 import { ConnectionClosedError } from '@libp2p/interface'
 import type { AbortOptions, Stream, StreamCloseEvent, StreamMessageEvent } from '@libp2p/interface'
 import { InvalidMessageError } from '../../shared/errors.ts'
+import { isBroken } from './state.ts'
 import { limitWindow } from './window.ts'
 
 /** Bytes that wait for whoever reads; beyond them the stream is paused. */
@@ -69,7 +70,7 @@ export class StreamReader {
     this.highWater = init.highWater ?? HIGH_WATER
     this.budget = init.budget
     limitWindow(stream, init.maxWindow)
-    if (stream.status === 'reset' || stream.status === 'aborted') {
+    if (isBroken(stream)) {
       this.failure = { error: new ConnectionClosedError(`the stream was ${stream.status}`) }
       return
     }
