@@ -7,6 +7,7 @@ import { base32upper } from 'multiformats/bases/base32'
 import { CID } from 'multiformats/cid'
 import * as raw from 'multiformats/codecs/raw'
 import * as Digest from 'multiformats/hashes/digest'
+import { once, whole } from './chunks.ts'
 
 const PREFIX = '/blocks'
 
@@ -46,14 +47,4 @@ export class DatastoreBlocks extends BaseBlockstore implements Blockstore {
 
 function keyOf (cid: CID): Key {
   return new Key(`${PREFIX}/${base32upper.baseEncode(cid.multihash.bytes)}`, false)
-}
-
-async function whole (chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Promise<Uint8Array> {
-  const parts: BlobPart[] = []
-  for await (const chunk of chunks) { parts.push(chunk as Uint8Array<ArrayBuffer>) }
-  return new Uint8Array(await new Blob(parts).arrayBuffer())
-}
-
-function * once (bytes: Uint8Array): Generator<Uint8Array> {
-  yield bytes
 }

@@ -2,7 +2,6 @@ import * as dagCbor from '@ipld/dag-cbor'
 import * as dagPb from '@ipld/dag-pb'
 import type { AbortOptions } from '@libp2p/interface'
 import { blake2b } from '@noble/hashes/blake2.js'
-import { MemoryBlockstore } from 'blockstore-core/memory'
 import type { Blockstore } from 'interface-blockstore'
 import { CID } from 'multiformats/cid'
 import type { BlockCodec } from 'multiformats/codecs/interface'
@@ -15,6 +14,7 @@ import { InvalidOptionError, UnknownCodecError, UnknownHasherError } from '../sh
 import type { LinkSystem, LinkSystemInit, StoreOptions } from '../shared/types.ts'
 import { dagJson } from './dag-json.ts'
 import { DatastoreBlocks } from './datastore-blocks.ts'
+import { MemoryBlocks } from './memory-blocks.ts'
 import { readBlock } from './read.ts'
 import { holdsItself, verifyBlock } from './verify.ts'
 
@@ -36,7 +36,7 @@ export function createLinkSystem (init: LinkSystemInit = {}): LinkSystem {
   if (blockstore != null && datastore != null) { throw new InvalidOptionError('datastore', 'cannot be given beside a blockstore') }
   check('blockstore', blockstore)
   check('datastore', datastore)
-  const store = blockstore ?? (datastore == null ? new MemoryBlockstore() : new DatastoreBlocks(datastore))
+  const store = blockstore ?? (datastore == null ? new MemoryBlocks() : new DatastoreBlocks(datastore))
   return new StoreLinkSystem(store, byCode('codecs', CODECS, init.codecs), byCode('hashers', HASHERS, init.hashers))
 }
 

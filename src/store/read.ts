@@ -3,6 +3,7 @@ import type { Blockstore } from 'interface-blockstore'
 import type { CID } from 'multiformats/cid'
 import { concat } from '../shared/concat.ts'
 import { unlessAborted } from '../shared/unless-aborted.ts'
+import { whole } from './chunks.ts'
 import { holdsItself } from './verify.ts'
 
 /**
@@ -18,11 +19,6 @@ export function readBlock (blockstore: Blockstore, cid: CID, options: AbortOptio
   return Symbol.iterator in chunks ? concat([...chunks]) : readAsync(chunks, options.signal)
 }
 
-async function readAsync (chunks: AsyncGenerator<Uint8Array>, signal?: AbortSignal): Promise<Uint8Array> {
-  const read = async (): Promise<Uint8Array> => {
-    const parts: Uint8Array[] = []
-    for await (const part of chunks) { parts.push(part) }
-    return concat(parts)
-  }
-  return signal == null ? read() : unlessAborted(read(), signal) // a store may not look at it
+function readAsync (chunks: AsyncGenerator<Uint8Array>, signal?: AbortSignal): Promise<Uint8Array> {
+  return signal == null ? whole(chunks) : unlessAborted(whole(chunks), signal) // a store may not look at it
 }

@@ -1,25 +1,15 @@
 import { varint } from 'multiformats'
 import { CID } from 'multiformats/cid'
 import { InvalidMessageError } from '../../shared/errors.ts'
+import { latin1, latin1Bytes } from '../../shared/latin1.ts'
 
 // A binary CID as a string of one character a byte: it compares and hashes as fast as any string, and no object is made of it.
 export type Key = string
 
-const latin1Slice: ((this: Uint8Array, from: number, to: number) => string) | undefined =
-  (globalThis as any).Buffer?.prototype?.latin1Slice
-
-export const keyOf: (bytes: Uint8Array, from?: number, to?: number) => Key = latin1Slice == null
-  ? (bytes, from = 0, to = bytes.length) => String.fromCharCode.apply(undefined, bytes.subarray(from, to) as any)
-  : (bytes, from = 0, to = bytes.length) => latin1Slice.call(bytes, from, to)
-
-export function bytesOfKey (key: Key): Uint8Array {
-  const bytes = new Uint8Array(key.length)
-  for (let i = 0; i < key.length; i++) { bytes[i] = key.charCodeAt(i) }
-  return bytes
-}
+export const keyOf: (bytes: Uint8Array, from?: number, to?: number) => Key = latin1
 
 export function cidOfKey (key: Key): CID {
-  return CID.decode(bytesOfKey(key))
+  return CID.decode(latin1Bytes(key))
 }
 
 /** What a block's CID is made from, but for the digest. */

@@ -1,9 +1,9 @@
-import { CID } from 'multiformats/cid'
+import type { CID } from 'multiformats/cid'
 import { InvalidMessageError } from '../../shared/errors.ts'
 import type { GraphsyncRequest, RequestType } from '../../shared/types/graphsync.ts'
 import { BYTES, CborReader, INDEFINITE, LIST, MAP, TAG } from './cbor.ts'
 import { GraphsyncStatus } from './constants.ts'
-import { bytesOfKey, keyOf, parsePrefix } from './keys.ts'
+import { cidOfKey, keyOf, parsePrefix } from './keys.ts'
 import type { Key, Prefix } from './keys.ts'
 
 // The library that decodes DAG-CBOR takes as long for a message as the rest of a sync together, so blocks and metadata are read by
@@ -202,7 +202,7 @@ function readStatus (reader: CborReader): number {
 
 function readCid (reader: CborReader): CID {
   if (reader.expect(TAG, 'root') !== 42) { throw new InvalidMessageError('root is no link') }
-  return CID.decode(bytesOfKey(reader.linkKey()))
+  return cidOfKey(reader.linkKey())
 }
 
 function readExtensions (reader: CborReader): Record<string, any> {
