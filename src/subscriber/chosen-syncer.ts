@@ -1,4 +1,4 @@
-import type { AbortOptions, Libp2p, PeerId } from '@libp2p/interface'
+import type { AbortOptions, Libp2p, PeerId, Stream } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { CID } from 'multiformats/cid'
 import { HeadQueryError, StalledError, TimeoutError, TransferFailedError, TransportUnavailableError } from '../shared/errors.ts'
@@ -26,6 +26,9 @@ export interface Candidate {
 
   /** Whether a peer that speaks all these is not meant to be synced from over it. */
   isNotFor?: (protocols: string[]) => boolean
+
+  /** Takes a stream of one of its protocols that was opened to ask, for its first request. */
+  adopt?: (stream: Stream) => void
   make (): RoutedSyncer
 }
 
@@ -181,8 +184,13 @@ export class ChosenSyncer implements RoutedSyncer {
       try {
         await makeReachable(this.libp2p, peerId, addrs, 'libp2p', { signal })
         const stream = await this.libp2p.dialProtocol(peerId, [...byProtocol.keys()], { signal })
-        void endStream(stream, new StreamReader(stream))
-        return byProtocol.get(stream.protocol)
+        const spoken = byProtocol.get(stream.protocol)
+        if (spoken?.adopt != null && spoken.protocols.includes(stream.protocol)) {
+          spoken.adopt(stream)
+        } else {
+          void endStream(stream, new StreamReader(stream))
+        }
+        return spoken
       } catch (cause: any) {
         signal.throwIfAborted()
         if (cause?.name === 'UnsupportedProtocolError') { return undefined }

@@ -99,6 +99,7 @@ export class Transports {
       transport: 'dtsync',
       protocols: headProtocols(topic),
       lesserProtocols: [DATA_TRANSFER_PROTOCOL], // without the topic's head: a CID that is known can be synced
+      adopt: stream => { client.adopt(peerId, stream) },
       make: () => new DtsyncSyncer({ linkSystem: this.#components.linkSystem, libp2p, client }, init)
     }
   }
@@ -106,6 +107,7 @@ export class Transports {
   #overStreams ({ peerId, libp2p: addrs }: Places, libp2p: Libp2p): Candidate {
     const { linkSystem, logger } = this.#components
     const { fetch: _, topic, ...limits } = this.#config
+    const streams = this.#streams
     const heads = this.#dtsync == null ? [] : headProtocols(topic as string)
     return {
       transport: 'ipnisync',
@@ -114,7 +116,8 @@ export class Transports {
       isNotFor: heads.length === 0
         ? undefined
         : protocols => protocols.some(isHeadProtocol) && !heads.some(protocol => protocols.includes(protocol)),
-      make: () => new IpnisyncSyncer({ linkSystem, libp2p, logger, streams: this.#streams }, { ...limits, peerId, addrs })
+      adopt: stream => { streams?.adopt(peerId, [HTTP_STREAM_PROTOCOL], stream) },
+      make: () => new IpnisyncSyncer({ linkSystem, libp2p, logger, streams }, { ...limits, peerId, addrs })
     }
   }
 

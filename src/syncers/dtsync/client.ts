@@ -1,4 +1,4 @@
-import type { Libp2p, PeerId } from '@libp2p/interface'
+import type { Libp2p, PeerId, Stream } from '@libp2p/interface'
 import type { CID } from 'multiformats/cid'
 import { TransferFailedError } from '../../shared/errors.ts'
 import { HeadClient } from './head.ts'
@@ -26,6 +26,11 @@ export class DtsyncClient {
     const head = this.heads.query(peer, options)
     transfers.graphsync.connect(peer)
     return await head
+  }
+
+  /** Takes a stream of the head protocol for the next head(). */
+  adopt (peer: PeerId, stream: Stream): void {
+    this.heads.adopt(peer, stream)
   }
 
   /** Throws InvalidOptionError. */

@@ -1,4 +1,4 @@
-import type { AbortOptions, Libp2p, PeerId } from '@libp2p/interface'
+import type { AbortOptions, Libp2p, PeerId, Stream } from '@libp2p/interface'
 import type { CID } from 'multiformats/cid'
 import { HTTP_TIMEOUT, USER_AGENT } from '../../shared/constants.ts'
 import { HeadQueryError, InvalidMessageError } from '../../shared/errors.ts'
@@ -68,6 +68,11 @@ export class HeadClient {
       signal?.throwIfAborted()
       throw new HeadQueryError(peer, { cause })
     }
+  }
+
+  /** Takes a stream of the head protocol that was opened to learn what the peer speaks. */
+  adopt (peer: PeerId, stream: Stream): void {
+    this.client.adopt(peer, this.protocols, stream)
   }
 
   /** Ends the queries under way, and every stream. Queries fail from then on. */

@@ -1,4 +1,4 @@
-import type { AbortOptions, Libp2p, PeerId } from '@libp2p/interface'
+import type { AbortOptions, Libp2p, PeerId, Stream } from '@libp2p/interface'
 import { Deadline } from '../../shared/deadline.ts'
 import { DagsyncError, TransferFailedError } from '../../shared/errors.ts'
 import { headBytes, writeRequestHead } from './head.ts'
@@ -126,7 +126,7 @@ export class HttpStreamClient {
       if (this.ended) { throw stoppedError() }
       const head = headBytes(writeRequestHead(method, init.target, this.headers(peer, init)))
       const options = { maxBodySize, what, skipBody, onBody, bodyless: method === 'HEAD' }
-      const key = `${peer} ${protocols.join(' ')}`
+      const key = keyOf(peer, protocols)
       const pool = this.pools.get(key) ?? this.pool(key, peer, protocols)
       for (let fresh = false; ; fresh = true) {
         const waiting = pool.acquire(deadline, fresh)
@@ -152,6 +152,14 @@ export class HttpStreamClient {
       this.running.delete(deadline)
       deadline.clear()
     }
+  }
+
+  /** Takes a stream that is open and was not used, for a request that comes soon. */
+  adopt (peer: PeerId, protocols: string[], stream: Stream): void {
+    const key = keyOf(peer, protocols)
+    const pool = this.pools.get(key) ?? this.pool(key, peer, protocols)
+    pool.adopt(stream)
+    if (this.ended) { pool.stop(stoppedError()) }
   }
 
   /** Ends the requests under way, and every stream. Requests fail from then on. */
@@ -208,6 +216,10 @@ export class HttpStreamClient {
     this.closers.add(key)
     if (this.closers.size > MAX_CLOSERS) { this.closers.delete(this.closers.values().next().value as string) }
   }
+}
+
+function keyOf (peer: PeerId, protocols: string[]): string {
+  return `${peer} ${protocols.join(' ')}`
 }
 
 function stoppedError (): TransferFailedError {

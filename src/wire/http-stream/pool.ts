@@ -88,6 +88,13 @@ export class StreamPool {
     })
   }
 
+  /** Takes a stream that was opened for another reason. */
+  adopt (stream: Stream): void {
+    this.count++
+    const adopted = new ClientStream(stream, this.onEnd)
+    if (adopted.gone) { this.onEnd(adopted, true) } else { this.keep(adopted, AHEAD_TIMEOUT) }
+  }
+
   /** Ends what nobody has used for long, and what the other side has spoilt. */
   sweep (now: number): void {
     for (const stream of this.idle.splice(0)) {
