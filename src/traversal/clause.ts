@@ -156,6 +156,11 @@ export class Sequence {
   /** Whether the walk has come to the stop link. */
   met = false
 
+  /** What the limit has cut off: how many, and the last one, where that was a link, with its passes beyond the first too many. */
+  cuts = 0
+  cut: Link | undefined
+  over = 0
+
   /** The last pass that was begun or gone on with, and from what. */
   private from: Clause | undefined
   private depth = 0
@@ -165,6 +170,20 @@ export class Sequence {
     this.clause = clause
     this.stopAt = stopAt
     this.flat = clause instanceof All && clause.next instanceof Edge
+  }
+
+  /** A child is `over` passes beyond the first one that is too many. */
+  cutOff (child: Child, over: number): void {
+    this.cuts++
+    this.cut = child instanceof Link ? child : undefined
+    this.over = over
+  }
+
+  /** Before another walk. */
+  reset (): void {
+    this.met = false
+    this.cuts = 0
+    this.cut = undefined
   }
 
   /** What a recursion of this depth goes on with when its clause gives this one. */
@@ -211,7 +230,9 @@ export class Recursion {
       return undefined
     }
     const found = current.explore(node, key, index, child)
-    return found == null ? undefined : sequence.continue(found, this.depth)
+    if (found == null) { return undefined }
+    if (this.depth < 2 && (found instanceof Edge || (found instanceof Union && found.hasEdge))) { sequence.cutOff(child, 0) }
+    return sequence.continue(found, this.depth)
   }
 }
 

@@ -4,7 +4,7 @@ import { InvalidMessageError, UnknownCodecError } from '../shared/errors.ts'
 import type { Selector, SelectorNode } from '../shared/types.ts'
 import { Explorer } from './children.ts'
 import { Recursion } from './clause.ts'
-import type { Clause } from './clause.ts'
+import type { Clause, Sequence } from './clause.ts'
 import { Link } from './link.ts'
 import { Scanners, type CodecLookup } from './links.ts'
 import { compile } from './selector.ts'
@@ -33,6 +33,17 @@ export interface KnownLink {
   readonly link: PendingLink
   readonly depth: number
   readonly clause: unknown
+}
+
+/** The one link that a walk ends before because of its limit. */
+export interface Rest {
+  cid: CID
+
+  /** Links from the root to it. */
+  depth: number
+
+  /** Passes of the edge that it is beyond the first one that is too many. */
+  over: number
 }
 
 /** Where codecs beyond the four come from. */
@@ -67,9 +78,11 @@ export class Traversal {
   private readonly explorer: Explorer
   private readonly canFail: boolean
   private readonly stack: Frame[]
-  private readonly top: { met: boolean }
+  private readonly top: Sequence | undefined
   private link: Link | undefined
   private clause: Clause
+
+  private cut: Rest | 'branches' | undefined
 
   /** How many links there are from the root to what next() gave; 0 for the root itself. */
   depth = 0
@@ -78,8 +91,8 @@ export class Traversal {
   constructor (root: CID, selector: Selector | SelectorNode, options: TraversalOptions = {}) {
     const { clause, canFail } = compile(selector)
     this.clause = clause
-    this.top = clause instanceof Recursion ? clause.sequence : { met: false }
-    this.top.met = false
+    this.top = clause instanceof Recursion ? clause.sequence : undefined
+    this.top?.reset()
     this.canFail = canFail
     this.explorer = new Explorer(canFail)
     this.scanners = new Scanners(options.codecs, options.getCodec)
@@ -153,7 +166,15 @@ export class Traversal {
 
   /** Whether the walk has come to the stop link of a recursion at the top. A compiled selector is of one walk at a time for this. */
   get metStop (): boolean {
-    return this.top.met
+    return this.top?.met === true
+  }
+
+  /**
+   * What the limit of a recursion at the top has cut off: undefined as long as that is nothing; a link, when all of the walk is before
+   * it, as in a chain; 'branches' when it is more, or is amid the rest.
+   */
+  get rest (): Rest | 'branches' | undefined {
+    return this.cut
   }
 
   /**
@@ -174,10 +195,18 @@ export class Traversal {
       throw new InvalidMessageError(`block ${link.cid} does not decode: ${error.message}`, { cause: error })
     }
     const depth = this.depth + 1
+    const cuts = this.top?.cuts
     const frame: Frame = flat
       ? { links: wanted(clause, scanner.links), clauses: clause, next: 0, peeked: 0, depth }
       : { ...this.explorer.wanted(scanner.root, clause, bytes.length), next: 0, peeked: 0, depth }
-    if (frame.links.length > 0 || frame.failure != null) { this.stack.push(frame) }
+    const more = frame.links.length > 0 || frame.failure != null
+    if (this.top?.cuts !== cuts) { this.cut = more ? 'branches' : this.cutAt(depth) }
+    if (more) { this.stack.push(frame) }
+  }
+
+  private cutAt (depth: number): Rest | 'branches' {
+    const { cuts, cut, over } = this.top as Sequence
+    return cuts > 1 || cut == null || this.stack.length > 0 ? 'branches' : { cid: cut.cid, depth, over }
   }
 }
 
@@ -186,8 +215,12 @@ function wanted ({ depth, sequence }: Recursion, links: Link[]): Link[] {
   const { stopAt } = sequence
   if (stopAt == null && depth === Infinity) { return links }
   return links.filter(link => {
-    if (stopAt == null || !link.equals(stopAt)) { return link.level < depth }
-    sequence.met = true
+    if (stopAt != null && link.equals(stopAt)) {
+      sequence.met = true
+      return false
+    }
+    if (link.level < depth) { return true }
+    sequence.cutOff(link, link.level - depth)
     return false
   })
 }

@@ -2,7 +2,8 @@ import { deepEqual, equal, ok, rejects } from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { CID } from 'multiformats/cid'
 import { createLinkSystem, createSubscriber } from '../../src/index.ts'
-import { dagsyncSelector, recursionLimitDepth, recursionLimitNone } from '../../src/traversal/index.ts'
+import { readBlock } from '../../src/store/read.ts'
+import { dagsyncSelector, parseSelector, recursionLimitDepth, recursionLimitNone, walk } from '../../src/traversal/index.ts'
 import { GoPeer } from './go-peer.ts'
 import {
   blocksOf, copyBlocks, DTSYNC_TOPIC as topic, finishedOf, hasBlocks, infoOf, recorder, sameBlocks, startNode, storeSizes
@@ -257,6 +258,25 @@ describe('our subscriber, a publisher of Go v0.4.0 over dtsync', () => {
     const publisher = await publish(go)
     await using subscriber = await createSubscriber({ libp2p: node, linkSystem }, { topic, blockHook })
     await syncsAfterAbort(go, publisher, subscriber, setup, cids)
+  })
+
+  it('syncs a chain that takes several pulls, and advertisements with their entries as far down', async () => {
+    await using setup = await start()
+    const { go, node, linkSystem, calls, blockHook } = setup
+    const { cids } = await go.call('chain', { count: 2_500, list: true })
+    const publisher = await publish(go)
+    await using subscriber = await createSubscriber({ libp2p: node, linkSystem }, { topic, blockHook })
+    await subscriber.sync(publisher)
+    deepEqual(calls, cids)
+
+    calls.length = 0
+    const ads = await go.call('chain', { count: 1_100, seed: 2, kind: 'ad', entries: 1 })
+    await subscriber.sync(publisher, { resync: true })
+    const inOrder: string[] = []
+    const everything = parseSelector(dagsyncSelector(recursionLimitNone))
+    for await (const { cid } of walk(CID.parse(ads.head), everything, cid => readBlock(linkSystem.blockstore, cid))) { inOrder.push(`${cid}`) }
+    deepEqual(calls, inOrder)
+    equal(calls.length, 2_200 + 2_500)
   })
 
   it('syncs 50 parts at once, and one part 50 times at once', async () => {

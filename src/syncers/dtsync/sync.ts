@@ -6,7 +6,14 @@ import { InvalidOptionError } from '../../shared/errors.ts'
 import { makeReachable } from '../../shared/reachable.ts'
 import type { LinkSystem, SelectorNode, Syncer, SyncerSyncOptions } from '../../shared/types.ts'
 import { DtsyncClient } from './client.ts'
+import { pullInParts } from './parts.ts'
 import { LEGS_VOUCHER_TYPE, voucherToNode } from './voucher.ts'
+
+/**
+ * Go's walk keeps the path of each block: what it costs the publisher grows with the square of the depth (go-ipld-prime,
+ * traversal.Progress). 10,000 blocks at once take it 1.6 GB, and longer than ten times 1,000.
+ */
+const GO_PART = 1_000
 
 export interface DtsyncSyncerComponents {
   linkSystem: LinkSystem
@@ -96,23 +103,18 @@ export class DtsyncSyncer implements Syncer, AsyncDisposable {
     await this.prepare(options)
     const { transfers } = await this.client.node()
     const { stallTimeout, maxBlockSize, peerId } = this.init
-    const voucher = { type: LEGS_VOUCHER_TYPE, value: voucherToNode({ head: root }) }
-    const pull = transfers.open(peerId, voucher, root, selector, {
-      linkSystem: this.linkSystem, signal, maxBlockSize, stallTimeout
+    const { linkSystem } = this
+    const metStop = await pullInParts({
+      root,
+      selector,
+      limit: await this.partLimit(options),
+      open: (root, selector) => {
+        const voucher = { type: LEGS_VOUCHER_TYPE, value: voucherToNode({ head: root }) }
+        return transfers.open(peerId, voucher, root, selector, { linkSystem, signal, maxBlockSize, stallTimeout })
+      },
+      onBlock: ({ cid, bytes, local }, depth) => onBlock?.({ cid, bytes: bytes.length, local, depth })
     })
-    try {
-      for (;;) {
-        const step = pull.next()
-        const block = step instanceof Promise ? await step : step
-        if (block == null) { break }
-        const called = onBlock?.({ cid: block.cid, bytes: block.bytes.length, local: block.local, depth: block.depth })
-        if (called != null) { await called }
-        signal?.throwIfAborted()
-      }
-      if (pull.metStop) { options.onStopLink?.() }
-    } finally {
-      pull.close()
-    }
+    if (metStop) { options.onStopLink?.() }
   }
 
   /** Ends what runs when the client is the syncer's own. */
@@ -122,6 +124,18 @@ export class DtsyncSyncer implements Syncer, AsyncDisposable {
 
   async [Symbol.asyncDispose] (): Promise<void> {
     await this.stop()
+  }
+
+  /** How deep one pull may go, by what identify has told of the peer: js-libp2p peers are of this package, and take any depth. */
+  private async partLimit (options: AbortOptions): Promise<number> {
+    try {
+      const { metadata } = await this.libp2p.peerStore.get(this.init.peerId, options)
+      const agent = metadata.get('AgentVersion')
+      return agent == null || new TextDecoder().decode(agent).startsWith('js-libp2p/') ? Infinity : GO_PART
+    } catch {
+      options.signal?.throwIfAborted()
+      return Infinity
+    }
   }
 
   /** Streams are opened by the peer id alone: libp2p has to know where that is. Throws TransportUnavailableError. */

@@ -83,6 +83,11 @@ export class Pull {
     return this.request?.metStop === true
   }
 
+  /** What the selector's limit has cut off, as the walk has it. */
+  get rest (): OutgoingRequest['rest'] {
+    return this.request?.rest
+  }
+
   /** The next block; undefined at the end. A promise only when something has to be waited for. One call at a time. */
   next (): Step | Promise<Step> {
     const { request } = this

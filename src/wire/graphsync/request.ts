@@ -75,6 +75,11 @@ export class OutgoingRequest extends Inflow {
     return this.traversal.metStop
   }
 
+  /** What the selector's limit has cut off, as the walk has it. */
+  get rest (): Traversal['rest'] {
+    return this.traversal.rest
+  }
+
   /** Before the first next(); close() must follow, which calls `onClose`. */
   begin (onClose: () => void): void {
     const { signal } = this.options
