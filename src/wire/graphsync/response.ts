@@ -140,7 +140,7 @@ export class Response {
         missing++
         peer.builder.addLink(request.id, key, 'm')
         if (position === 1) { return GraphsyncStatus.notFound }
-        peer.flushWhenFull()
+        if (peer.flushWhenFull()) { await turnOfEventLoop() }
         continue
       }
       const before = visited(key)

@@ -1,15 +1,19 @@
-import { deepEqual, equal, rejects } from 'node:assert/strict'
+import { deepEqual, equal, ok, rejects } from 'node:assert/strict'
 import { getEventListeners } from 'node:events'
 import { describe, it } from 'node:test'
+import { CID } from 'multiformats/cid'
+import { create } from 'multiformats/hashes/digest'
 import type { ResponseEnd } from '../../../src/shared/types/graphsync.ts'
 import { createLinkSystem } from '../../../src/store/link-system.ts'
 import { GRAPHSYNC_PROTOCOL } from '../../../src/wire/graphsync/constants.ts'
 import { Exchange } from '../../../src/wire/graphsync/exchange.ts'
-import { until, untilHeldBack } from '../../memory/kit.ts'
+import { peersOf, until, untilHeldBack } from '../../memory/kit.ts'
 import { gate } from '../data-transfer/kit.ts'
 import { createPair } from '../nodes.ts'
 import { chainOf, everything, exchangePair, outcome } from './kit.ts'
 import { RawPeer } from './raw-peer.ts'
+
+const digestOf = (number: number): ReturnType<typeof create> => create(0x12, new Uint8Array(new Uint32Array(8).fill(number).buffer))
 
 describe('graphsync: a response whose stream is reset while it waits for its store', () => {
   it('ends: what comes behind the gap is of no use', async () => {
@@ -135,5 +139,33 @@ describe('graphsync: a responder that is stopped', () => {
     stream.resume()
     await until(() => stream.status !== 'open' || stream.remoteWriteStatus !== 'writable')
     equal(stream.status, 'reset')
+  })
+})
+
+describe('graphsync: a request that cannot be made', () => {
+  it('leaves nothing of the peer behind', async () => {
+    await using pair = await exchangePair()
+    const [root] = await chainOf(pair.remote, 1)
+    const { error } = await outcome(pair.requestor.request(pair.b.peerId, root, { nothing: {} }))
+    equal(error?.name, 'InvalidSelectorError')
+    equal(peersOf(pair.requestor).size, 0)
+  })
+})
+
+describe('graphsync: a walk over blocks that are all missing', () => {
+  it('lets others have their turn, and what it has go out', async () => {
+    await using pair = await exchangePair()
+    const root = await pair.remote.store(Array.from({ length: 10_000 }, (_, i) => CID.createV1(0x55, digestOf(i))))
+    let reads = 0
+    const get = pair.remote.blockstore.get.bind(pair.remote.blockstore)
+    pair.remote.blockstore.get = (cid, options) => {
+      reads++
+      return get(cid, options)
+    }
+    let before = 0
+    const { error } = await outcome(pair.requestor.request(pair.b.peerId, root, everything, { onResponse: () => { before ||= reads } }))
+    equal(error?.name, 'ContentNotFoundError')
+    equal(reads, 10_001)
+    ok(before < 5_000, `${before} reads before the first message had come`)
   })
 })
