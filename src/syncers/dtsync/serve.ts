@@ -53,8 +53,11 @@ export class DtsyncServer {
     this.running = undefined
     const { node, served, stopped } = running
     node.publishers.remove(served)
-    await this.heads.stop()
-    await node.leave() // resets the streams when nobody else is left: peers may resume when a publisher is there again
-    stopped.abort(new PublisherStoppedError())
+    try {
+      await this.heads.stop()
+      await node.leave() // resets the streams when nobody else is left: peers may resume when a publisher is there again
+    } finally {
+      stopped.abort(new PublisherStoppedError())
+    }
   }
 }
