@@ -1,6 +1,8 @@
 import { deepEqual, equal, ok } from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import * as dagCbor from '@ipld/dag-cbor'
 import type { CID } from 'multiformats/cid'
+import { sha512 } from 'multiformats/hashes/sha2'
 import type { LinkSystem } from '../../src/shared/types.ts'
 import { createLinkSystem } from '../../src/store/link-system.ts'
 import { TransferType } from '../../src/wire/data-transfer/constants.ts'
@@ -69,6 +71,44 @@ describe('a pull whose connection is lost', () => {
     equal(error, undefined, error?.stack)
     deepEqual(given, cids.map(String))
     await again.stop()
+  })
+
+  it('with blocks that the peer has sent, and its Complete is here, is resumed as well', async () => {
+    const local = createLinkSystem()
+    const opened = Promise.withResolvers<void>()
+    const reached = Promise.withResolvers<void>()
+    const getHasher = local.getHasher.bind(local)
+    local.getHasher = code => ({ // what comes behind the first frame is not read before it is opened
+      ...getHasher(code),
+      digest: async (bytes: Uint8Array) => {
+        reached.resolve()
+        await opened.promise
+        return await getHasher(code).digest(bytes)
+      }
+    }) as any
+    let requests = 0
+    await using pair = await transferPair({ local, initiator: QUICK, validate: () => { requests++; return { accept: true } } })
+    const cids: CID[] = []
+    for (let i = 0; i < 20; i++) { // more than is held of a stream that is lost
+      const node = { Payload: new Uint8Array(20_000).fill(i), ...(i > 0 ? { Next: cids[0] } : {}) }
+      cids.unshift(await pair.remote.store(node, { codec: dagCbor, hasher: sha512 }))
+    }
+    const completed = Promise.withResolvers<void>()
+    const { onMessage } = (pair.initiator as any).network.init
+    ;(pair.initiator as any).network.init.onMessage = (peer: any, message: any) => {
+      onMessage(peer, message)
+      if (message.response?.type === TransferType.complete) { completed.resolve() }
+    }
+    const pulled = outcome(pair.initiator.pull(pair.b.peerId, VOUCHER, cids[0], everything))
+    await Promise.all([reached.promise, completed.promise])
+    const gone = new Promise(resolve => { pair.a.addEventListener('peer:disconnect', resolve) })
+    for (const connection of pair.b.getConnections()) { connection.abort(new Error('cut')) }
+    await gone
+    opened.resolve()
+    const { cids: given, error } = await pulled
+    equal(error, undefined, error?.stack)
+    deepEqual(given, cids.map(String))
+    equal(requests, 2)
   })
 
   it('before the peer is asked goes on over another one', async () => {

@@ -1,7 +1,9 @@
 import { isPeerId } from '@libp2p/interface'
 import { ANNOUNCE_HTTP_TIMEOUT, DEFAULT_ANNOUNCE_PATH, USER_AGENT } from '../../shared/constants.ts'
-import { AnnounceError, HttpStatusError, InvalidOptionError, TimeoutError, TransferFailedError } from '../../shared/errors.ts'
+import { AnnounceError, HttpStatusError, InvalidOptionError, TransferFailedError } from '../../shared/errors.ts'
 import { withPeerId } from '../../shared/multiaddrs.ts'
+import { unlessAborted } from '../../shared/unless-aborted.ts'
+import { within } from '../../shared/within.ts'
 import { announceToJson } from '../json.ts'
 import { encodeAnnounce } from '../message.ts'
 import type { AnnounceMessage, AnnounceSender } from '../../shared/types.ts'
@@ -64,29 +66,16 @@ export function httpSender (init: HttpSenderInit): AnnounceSender {
         ...(extraData?.length && { extraData })
       }, encoding)
 
-      // one signal and one timer for all requests; both gone when this returns
-      const controller = new AbortController()
-      const { promise: aborted, reject } = Promise.withResolvers<never>()
-      const end = (reason: unknown): void => {
-        controller.abort(reason)
-        reject(reason) // for a fetch that does not look at signals
-      }
-      const abort = (): void => { end(options.signal?.reason) }
-      const timer = setTimeout(() => { end(new TimeoutError('timeout', timeout)) }, timeout)
-      options.signal?.addEventListener('abort', abort)
-      try {
+      await within('timeout', timeout, [options.signal], async signal => {
         const put = async (url: string): Promise<void> => {
-          const request = { method: 'PUT', headers, body, signal: controller.signal }
-          await Promise.race([announce(init.fetch ?? globalThis.fetch, url, request), aborted])
+          const request = { method: 'PUT', headers, body, signal }
+          await unlessAborted(announce(init.fetch ?? globalThis.fetch, url, request), signal) // a fetch may not look at signals
         }
         const errors = (await Promise.allSettled(urls.map(put))).flatMap(result => result.status === 'rejected' ? result.reason as Error : [])
         options.signal?.throwIfAborted()
         if (errors.length > 0) { throw urls.length === 1 ? errors[0] : collect(errors, urls.length) }
-        return { recipients: urls.length }
-      } finally {
-        clearTimeout(timer)
-        options.signal?.removeEventListener('abort', abort)
-      }
+      })
+      return { recipients: urls.length }
     }
   }
 }

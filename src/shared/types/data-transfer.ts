@@ -72,6 +72,9 @@ export interface VoucherDecision {
    */
   linkSystem?: LinkSystem
 
+  /** Ends what is being sent when it is aborted: the peer hears that the transfer failed. */
+  signal?: AbortSignal
+
   /** Sent with the acceptance, in the IPLD data model. Whoever pulls hears it by PullOptions.onResult. */
   result?: any
 

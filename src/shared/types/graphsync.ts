@@ -122,6 +122,9 @@ export interface RequestDecision {
    */
   status?: number
 
+  /** Ends the response when it is aborted: the peer hears that the request failed (32). */
+  signal?: AbortSignal
+
   /** Called when the requestor sends extensions for the request while it is in progress. */
   onUpdate?: (update: GraphsyncRequest) => void
 

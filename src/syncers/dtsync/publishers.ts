@@ -10,6 +10,9 @@ export interface Served {
   topic: string
   linkSystem: LinkSystem
   allowPeer?: (peer: PeerId) => boolean
+
+  /** Aborted when it is stopped: what runs on its behalf ends. */
+  signal: AbortSignal
 }
 
 const REJECTED: VoucherDecision = { accept: false }
@@ -57,6 +60,6 @@ async function whoHas (publishers: Served[], root: CID): Promise<Served> {
   return publishers[0]
 }
 
-function accepted ({ linkSystem }: Served): VoucherDecision {
-  return { accept: true, linkSystem, result: { Code: 0 }, resultType: LEGS_VOUCHER_RESULT_TYPE }
+function accepted ({ linkSystem, signal }: Served): VoucherDecision {
+  return { accept: true, linkSystem, signal, result: { Code: 0 }, resultType: LEGS_VOUCHER_RESULT_TYPE }
 }

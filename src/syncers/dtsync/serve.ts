@@ -1,5 +1,6 @@
 import type { Libp2p } from '@libp2p/interface'
 import type { CID } from 'multiformats/cid'
+import { PublisherStoppedError } from '../../shared/errors.ts'
 import type { HeadServer } from '../../shared/types/dtsync.ts'
 import { createHeadServer } from './head-server.ts'
 import { DtsyncNode } from './node.ts'
@@ -10,15 +11,15 @@ import type { Served } from './publishers.ts'
 export class DtsyncServer {
   private readonly libp2p: Libp2p
   private readonly init: DtsyncNodeInit
-  private readonly served: Served
+  private readonly publisher: Omit<Served, 'signal'>
   private readonly heads: HeadServer
-  private node: DtsyncNode | undefined
+  private running: { node: DtsyncNode, served: Served, stopped: AbortController } | undefined
 
-  constructor (libp2p: Libp2p, served: Served, init: DtsyncNodeInit) {
+  constructor (libp2p: Libp2p, publisher: Omit<Served, 'signal'>, init: DtsyncNodeInit) {
     this.libp2p = libp2p
-    this.served = served
+    this.publisher = publisher
     this.init = init
-    this.heads = createHeadServer({ libp2p }, { topic: served.topic })
+    this.heads = createHeadServer({ libp2p }, { topic: publisher.topic })
   }
 
   setRoot (cid: CID | undefined): void {
@@ -28,10 +29,17 @@ export class DtsyncServer {
   /** Throws InvalidOptionError. */
   async start (): Promise<void> {
     const node = DtsyncNode.of(this.libp2p, this.init)
-    node.publishers.add(this.served)
-    this.node = node
+    const stopped = new AbortController()
+    const served = { ...this.publisher, signal: stopped.signal }
+    node.publishers.add(served)
     try {
       await node.join()
+    } catch (error) {
+      node.publishers.remove(served)
+      throw error
+    }
+    this.running = { node, served, stopped }
+    try {
       await this.heads.start()
     } catch (error) {
       await this.stop()
@@ -40,11 +48,16 @@ export class DtsyncServer {
   }
 
   async stop (): Promise<void> {
-    const { node } = this
-    if (node == null) { return }
-    this.node = undefined
-    node.publishers.remove(this.served)
-    await this.heads.stop()
-    await node.leave()
+    const { running } = this
+    if (running == null) { return }
+    this.running = undefined
+    const { node, served, stopped } = running
+    node.publishers.remove(served)
+    try {
+      await this.heads.stop()
+      await node.leave() // resets the streams when nobody else is left: peers may resume when a publisher is there again
+    } finally {
+      stopped.abort(new PublisherStoppedError())
+    }
   }
 }

@@ -54,6 +54,9 @@ export class Pull {
   private reached = false
   private accepted = false
   private ended = false
+
+  /** By a message of its own, which may be of the request before, or come before the last blocks. */
+  private completed = false
   private finished = false
   private whenEnded: (() => void) | undefined
   private closed = false
@@ -139,7 +142,10 @@ export class Pull {
           throw new TransferRejectedError(`response rejected: ${this.peer} refuses the transfer`)
         }
         this.accepted = true
-        if (type === TransferType.complete && !paused) { this.end() }
+        if (type === TransferType.complete && !paused) {
+          this.completed = true
+          this.whenEnded?.()
+        }
         break
       case TransferType.cancel:
         this.end()
@@ -204,7 +210,7 @@ export class Pull {
       onAsk: () => {
         this.asked = true
         this.reached ||= network.isConnected(peer)
-        this.ended = false
+        this.ended = this.completed = false
         this.told = false
         this.watch.asked()
       },
@@ -237,7 +243,7 @@ export class Pull {
 
   /** The walk is over, and all blocks are stored: the peer's last word is waited for a little, but not needed. */
   private async untilEnded (): Promise<void> {
-    if (this.asked && this.accepted && !this.ended) {
+    if (this.asked && this.accepted && !this.ended && !this.completed) {
       const { promise, resolve } = Promise.withResolvers<void>()
       const timer = setTimeout(resolve, this.init.config.completeTimeout)
       this.whenEnded = resolve

@@ -62,6 +62,7 @@ export class Server {
     return {
       accept: true,
       linkSystem: decision.linkSystem,
+      signal: decision.signal,
       extensions: extensions(answer(request, true, decision)),
       onEnd: end => { this.onEnd(peer, request.transferId, channel, turn === channel.requests, end) }
     }

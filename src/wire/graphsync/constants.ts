@@ -85,5 +85,8 @@ export const MAX_WAITING_BYTES = 2 * 1024 * 1024
 /** The same for all requests of one peer that are not over: they are kept until then. */
 export const MAX_HELD_BYTES = 16 * 1024 * 1024
 
-/** Sent links that are remembered for one peer and key; older ones may be sent twice. Go remembers all. */
+/** Sent links that are remembered for one peer, its keys share them; older ones may be sent twice. Go remembers all. */
 export const MAX_REMEMBERED_LINKS = 16_384
+
+/** However many keys the peer has. */
+export const LEAST_REMEMBERED_LINKS = 64

@@ -1,4 +1,4 @@
-import { MAX_REMEMBERED_LINKS } from './constants.ts'
+import { LEAST_REMEMBERED_LINKS, MAX_REMEMBERED_LINKS } from './constants.ts'
 import type { Key } from './keys.ts'
 
 /** Links that requests in progress have come to, so that no block is sent twice. It forgets the oldest ones: they are sent again. */
@@ -7,11 +7,14 @@ class Bucket {
   private older = new Map<Key, object>()
   readonly users = new Set<object>()
 
-  /** Notes that a request came to a link; true when another visit of a request in progress was before. */
-  visit (key: Key, user: object): boolean {
+  /**
+   * Notes that a request came to a link; true when another visit of a request in progress was before. Remembers at least `count`
+   * links, and twice as many at most.
+   */
+  visit (key: Key, user: object, count: number): boolean {
     const known = this.links.get(key) ?? this.older.get(key)
     this.links.set(key, user)
-    if (this.links.size === MAX_REMEMBERED_LINKS / 2) {
+    if (this.links.size >= count) {
       this.older = this.links
       this.links = new Map()
     }
@@ -29,7 +32,8 @@ export class Dedup {
     if (bucket == null) { this.buckets.set(name, bucket = new Bucket()) }
     bucket.users.add(user)
     const joined = bucket
-    return link => joined.visit(link, user)
+    const { buckets } = this
+    return link => joined.visit(link, user, Math.max(MAX_REMEMBERED_LINKS / buckets.size, LEAST_REMEMBERED_LINKS) / 2)
   }
 
   leave (key: string | undefined, user: object): void {

@@ -96,13 +96,16 @@ export class Exchange implements GraphExchange {
     if (linkSystem == null) { throw new InvalidOptionError('linkSystem', 'must be given, here or to the exchange') }
     const slot = this.outbound.acquire(peerId.toString())
     if (slot != null) { await this.untilFree(slot, signal) }
+    let peer: Peer | undefined
     try {
       if (!this.network.isStarted) { throw new TransferFailedError('the graphsync exchange is not started') }
-      const request = new OutgoingRequest(this.network.peer(peerId), root, selector, linkSystem, options)
+      peer = this.network.peer(peerId)
+      const request = new OutgoingRequest(peer, root, selector, linkSystem, options)
       request.begin(() => { this.outbound.release() })
       return request
     } catch (error) {
       this.outbound.release()
+      peer?.checkUse()
       throw error
     }
   }

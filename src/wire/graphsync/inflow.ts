@@ -20,6 +20,9 @@ export class Inflow {
   /** Whether the peer was asked. */
   protected online = false
 
+  /** Whether anything has come. */
+  answered = false
+
   /** The last status. */
   protected status: number | undefined
 
@@ -49,6 +52,7 @@ export class Inflow {
 
   receive (response: ParsedResponse, blocks: Map<Key, Uint8Array>): void {
     if (this.status != null || this.failure != null) { return }
+    this.answered = true
     if (response.status >= GraphsyncStatus.completedFull) { this.status = response.status } // from here on there is nothing to cancel
     try {
       this.options.onResponse?.(publicResponse(response))

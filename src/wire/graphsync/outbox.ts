@@ -3,7 +3,7 @@ import { concat } from '../../shared/concat.ts'
 import { delay } from '../../shared/delay.ts'
 import { TimeoutError, TransferFailedError } from '../../shared/errors.ts'
 import { within } from '../../shared/within.ts'
-import { closeWrite, send } from '../streams.ts'
+import { closeWrite, isBroken, send } from '../streams.ts'
 import { GRAPHSYNC_PROTOCOL, OPEN_TIMEOUT, RETRY_DELAY, SEND_TRIES, WRITE_TIMEOUT } from './constants.ts'
 import type { Frame } from './frame.ts'
 
@@ -30,6 +30,9 @@ export interface OutboxInit {
 
   /** Responses were lost on the way: in part it may have come. What waited of responses was dropped. */
   onLost: (error: Error) => void
+
+  /** The stream was reset while nothing waited for it: what it had taken last may be lost. */
+  onReset: (error: Error) => void
 
   /** What waited could not be sent, and was dropped. */
   onFailed: (error: Error) => void
@@ -139,8 +142,7 @@ export class Outbox {
     // a peer that takes nothing gets no second stream to take nothing from
     for (let tries = cause == null ? 0 : 1; batch.length > 0 && tries < SEND_TRIES && !(cause instanceof TimeoutError); tries++) {
       if (tries > 0) { await delay(RETRY_DELAY, signal).catch(() => {}) }
-      this.stream?.abort(new TransferFailedError('a write to the stream failed', { cause }))
-      this.stream = undefined
+      this.abandon(cause)
       try {
         signal.throwIfAborted()
         opened = false
@@ -154,12 +156,17 @@ export class Outbox {
         if (opened) { batch = this.lose(batch, error) }
       }
     }
-    this.stream?.abort(new TransferFailedError('a write to the stream failed', { cause }))
-    this.stream = undefined
+    this.abandon(cause)
     if (batch.length === 0) { return }
     const error = signal.aborted ? signal.reason : new TransferFailedError(`cannot send to ${this.init.peer}`, { cause })
     end(batch, error)
     throw error
+  }
+
+  private abandon (cause: unknown): void {
+    const { stream } = this
+    this.stream = undefined
+    stream?.abort(new TransferFailedError('a write to the stream failed', { cause }))
   }
 
   /** A stream failed with what was written to it: gives what of it can be sent again. */
@@ -184,7 +191,10 @@ export class Outbox {
       throw this.closed.signal.reason
     }
     stream.addEventListener('close', () => {
-      if (this.stream === stream) { this.stream = undefined }
+      if (this.stream === stream) {
+        this.stream = undefined
+        if (isBroken(stream) && this.idle) { this.init.onReset(new TransferFailedError(`the stream to ${peer} was reset`)) }
+      }
       this.init.onIdle()
     })
     return stream

@@ -82,6 +82,12 @@ export class Peer {
       onDrained: () => { this.flush() },
       onIdle: () => { this.checkUse() },
       onLost: error => { this.loseResponses(error) },
+      onReset: error => {
+        this.loseResponses(error)
+        for (const request of this.requests.values()) {
+          if (!request.answered) { request.networkError(error, false) }
+        }
+      },
       onFailed: error => { this.fail(error) }
     })
   }
@@ -109,7 +115,7 @@ export class Peer {
 
   close (error: Error): void {
     clearTimeout(this.flushTimer)
-    const unfinished = this.responses.size > 0
+    const unfinished = this.responses.size > 0 || !this.outbox.idle
     for (const response of this.responses.values()) { response.end({ error }) }
     for (const request of this.requests.values()) {
       request.cancel()

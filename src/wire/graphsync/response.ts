@@ -63,6 +63,13 @@ export class Response {
     this.tell(end)
   }
 
+  /** Who took the request wants it served no more. */
+  private readonly abort = (): void => {
+    this.finish(GraphsyncStatus.failed)
+    this.stopped?.abort()
+    this.peer.wake()
+  }
+
   get bytes (): number {
     return this.init.bytes
   }
@@ -98,11 +105,15 @@ export class Response {
       return
     }
     const limits = readLimits(request.extensions)
+    const { signal } = decision
     const visited = peer.dedup.join(limits.dedupKey, this)
+    signal?.addEventListener('abort', this.abort)
     try {
+      if (signal?.aborted === true) { this.abort() }
       const status = await this.walk(linkSystem, limits, visited)
       if (!this.over) { this.finish(status) }
     } finally {
+      signal?.removeEventListener('abort', this.abort)
       peer.dedup.leave(limits.dedupKey, this)
     }
   }
@@ -129,7 +140,7 @@ export class Response {
         missing++
         peer.builder.addLink(request.id, key, 'm')
         if (position === 1) { return GraphsyncStatus.notFound }
-        peer.flushWhenFull()
+        if (peer.flushWhenFull()) { await turnOfEventLoop() }
         continue
       }
       const before = visited(key)

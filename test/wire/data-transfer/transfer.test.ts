@@ -1,5 +1,7 @@
 import { deepEqual, equal, ok, rejects, throws } from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import type { CID } from 'multiformats/cid'
+import type { LinkSystem } from '../../../src/shared/types.ts'
 import type { GraphsyncBlock } from '../../../src/shared/types/graphsync.ts'
 import { turnOfEventLoop } from '../../../src/shared/event-loop.ts'
 import { createLinkSystem } from '../../../src/store/link-system.ts'
@@ -8,6 +10,7 @@ import { createDataTransfer } from '../../../src/wire/data-transfer/index.ts'
 import { Manager } from '../../../src/wire/data-transfer/manager.ts'
 import { createGraphsync } from '../../../src/wire/graphsync/index.ts'
 import { chainOf, everything, forget, outcome } from '../graphsync/kit.ts'
+import { same } from '../graphsync/raw-peer.ts'
 import { createNode, createPair } from '../nodes.ts'
 import { gate, transferPair, VOUCHER } from './kit.ts'
 import type { TransferPair } from './kit.ts'
@@ -36,6 +39,18 @@ async function withRaw (role: 'initiator' | 'responder', play: (raw: RawTransfer
   const raw = new RawTransferPeer(theirs, ours.peerId)
   await raw.start()
   await play(raw, manager)
+}
+
+/** A pull that has its first block. */
+async function begun (
+  raw: RawTransferPeer, manager: Manager, store: LinkSystem, root: CID
+): Promise<{ pulling: Pulling, id: Uint8Array, transferId: bigint }> {
+  const pulling = manager.pull(raw.node.peerId, VOUCHER, root, everything)
+  const first = pulling.next()
+  const { id, transfer: { transferId } } = await raw.pullRequest()
+  await raw.answer(id, 14, { transfer: responseOf({ transferId }), store, cids: [root] })
+  await first
+  return { pulling, id, transferId }
 }
 
 describe('data transfer', () => {
@@ -263,15 +278,30 @@ describe('data transfer: an end before the end', () => {
     }
   })
 
+  it('is told to both also when a Complete of before a restart has come', async () => {
+    const store = createLinkSystem()
+    const chain = await chainOf(store, 3)
+    await withRaw('initiator', async (raw, manager) => {
+      const { pulling, transferId } = await begun(raw, manager, store, chain[0])
+      const second = pulling.next()
+      ;(await raw.stream()).abort(new Error('played')) // with the rest in it
+      const again = await raw.pullRequest(1)
+      equal(again.transfer.type, TransferType.restart)
+      await raw.say(responseOf({ type: TransferType.complete, transferId }))
+      const transfer = responseOf({ type: TransferType.restart, transferId })
+      await raw.answer(again.id, 14, { transfer, store, cids: chain.slice(0, 2) }, 1)
+      await second
+      await pulling.return()
+      await raw.until(() => raw.messages.length > 0 && raw.requests.some(request => same(request.id, again.id) && request.type === 'cancel'))
+      deepEqual(raw.messages, [requestOf({ type: TransferType.cancel, pull: false, transferId })])
+    }, { restartDebounce: 1 })
+  })
+
   it('by stop() is told to both while nobody reads, and once', async () => {
     const store = createLinkSystem()
     const chain = await chainOf(store, 3)
     await withRaw('initiator', async (raw, manager) => {
-      const pulling = manager.pull(raw.node.peerId, VOUCHER, chain[0], everything)
-      const first = pulling.next()
-      const { id, transfer: { transferId } } = await raw.pullRequest()
-      await raw.answer(id, 14, { transfer: responseOf({ transferId }), store, cids: [chain[0]] })
-      await first
+      const { pulling, id, transferId } = await begun(raw, manager, store, chain[0])
       await manager.stop() // the reader is busy with the block
       await raw.until(() => raw.requests.length === 2 && raw.messages.length > 0)
       deepEqual(raw.requests[1], { id, type: 'cancel' })

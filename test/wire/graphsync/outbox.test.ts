@@ -46,6 +46,7 @@ class Played {
       onDrained: () => {},
       onIdle: () => {},
       onLost: error => { this.told.push(`lost: ${error.name}`) },
+      onReset: error => { this.told.push(`reset: ${error.name}`) },
       onFailed: error => { this.told.push(`failed: ${error.name}`) },
       ...init
     })

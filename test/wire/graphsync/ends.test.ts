@@ -1,0 +1,175 @@
+import { deepEqual, equal, ok, rejects } from 'node:assert/strict'
+import { getEventListeners } from 'node:events'
+import { describe, it } from 'node:test'
+import { CID } from 'multiformats/cid'
+import { create } from 'multiformats/hashes/digest'
+import type { ResponseEnd } from '../../../src/shared/types/graphsync.ts'
+import { createLinkSystem } from '../../../src/store/link-system.ts'
+import { GRAPHSYNC_PROTOCOL } from '../../../src/wire/graphsync/constants.ts'
+import { Exchange } from '../../../src/wire/graphsync/exchange.ts'
+import { peersOf, until, untilHeldBack } from '../../memory/kit.ts'
+import { gate } from '../data-transfer/kit.ts'
+import { createPair } from '../nodes.ts'
+import { chainOf, everything, exchangePair, outcome } from './kit.ts'
+import { RawPeer } from './raw-peer.ts'
+
+const digestOf = (number: number): ReturnType<typeof create> => create(0x12, new Uint8Array(new Uint32Array(8).fill(number).buffer))
+
+describe('graphsync: a response whose stream is reset while it waits for its store', () => {
+  it('ends: what comes behind the gap is of no use', async () => {
+    await using pair = await createPair()
+    const remote = createLinkSystem()
+    const chain = await chainOf(remote, 5)
+    const held = gate(remote, chain[2])
+    const ended = Promise.withResolvers<ResponseEnd>()
+    await using responder = new Exchange({ libp2p: pair.b, linkSystem: remote })
+    responder.addValidator(() => ({ accept: true, onEnd: ended.resolve }))
+    await responder.start()
+    const peer = new RawPeer(pair.a, pair.b.peerId)
+    await peer.start()
+    const id = crypto.getRandomValues(new Uint8Array(16))
+    await peer.send({ requests: [{ id, type: 'new', root: chain[0], selector: everything }] })
+    await held.reached
+    await peer.message(0)
+    peer.inbound[0].abort(new Error('played'))
+    equal((await ended.promise).error?.name, 'TransferFailedError')
+    held.open()
+    await peer.send({ requests: [{ id: crypto.getRandomValues(new Uint8Array(16)), type: 'new', root: chain[4], selector: everything }] })
+    await peer.until(() => peer.responses.some(({ status }) => status === 20))
+    equal(peer.received.reduce((sum, { message }) => sum + message.blocks.length, 0), 3)
+  })
+})
+
+describe('graphsync: a request whose stream is reset', () => {
+  it('before any answer fails at once: it may not have been read', async () => {
+    await using pair = await exchangePair({ accept: false })
+    const asked = Promise.withResolvers<void>()
+    pair.responder.addValidator(async () => {
+      asked.resolve()
+      return await new Promise(() => {})
+    })
+    const [root] = await chainOf(pair.remote, 2)
+    const request = outcome(pair.requestor.request(pair.b.peerId, root, everything, { stallTimeout: 5_000 }))
+    await asked.promise
+    await pair.responder.stop()
+    const { error } = await request
+    equal(error?.name, 'TransferFailedError')
+  })
+
+  it('after one goes on: it was read', async () => {
+    await using pair = await exchangePair()
+    const chain = await chainOf(pair.remote, 5)
+    const held = gate(pair.remote, chain[2])
+    const request = pair.requestor.request(pair.b.peerId, chain[0], everything)
+    for (const cid of chain.slice(0, 2)) { equal(String((await request.next()).value?.cid), String(cid)) }
+    await held.reached
+    const [stream] = pair.b.getConnections()[0].streams.filter(({ protocol, direction }) => protocol === GRAPHSYNC_PROTOCOL && direction === 'inbound')
+    const closed = new Promise(resolve => {
+      const [near] = pair.a.getConnections()[0].streams.filter(({ protocol, direction }) => protocol === GRAPHSYNC_PROTOCOL && direction === 'outbound')
+      near.addEventListener('close', resolve)
+    })
+    stream.abort(new Error('played'))
+    await closed
+    held.open()
+    const { cids, error } = await outcome(request)
+    equal(error, undefined)
+    deepEqual(cids, chain.slice(2).map(String))
+  })
+})
+
+describe('graphsync: a response that is stopped by its signal', () => {
+  it('fails at the peer, also while it waits for its store; nothing hangs on the signal afterwards', async () => {
+    await using pair = await exchangePair({ accept: false })
+    const chain = await chainOf(pair.remote, 5)
+    const held = gate(pair.remote, chain[2])
+    const controller = new AbortController()
+    const ends: ResponseEnd[] = []
+    pair.responder.addValidator(() => ({ accept: true, signal: controller.signal, onEnd: end => { ends.push(end) } }))
+    equal((await outcome(pair.requestor.request(pair.b.peerId, chain[3], everything, { linkSystem: createLinkSystem() }))).error, undefined)
+    await until(() => getEventListeners(controller.signal, 'abort').length === 0)
+    const request = pair.requestor.request(pair.b.peerId, chain[0], everything)
+    await request.next()
+    await held.reached
+    controller.abort()
+    await rejects(outcome(request).then(({ error }) => { throw error }), { name: 'TransferFailedError', message: /request failed/ })
+    held.open()
+    await until(() => getEventListeners(controller.signal, 'abort').length === 0)
+    deepEqual(ends.map(({ status }) => status), [20, 32])
+    const late = pair.requestor.request(pair.b.peerId, chain[0], everything, { linkSystem: createLinkSystem() })
+    equal((await outcome(late)).error?.name, 'TransferFailedError')
+  })
+
+  it('is over at once though its peer takes nothing', async () => {
+    await using pair = await createPair()
+    const remote = createLinkSystem()
+    const chain = await chainOf(remote, 600, 20_000)
+    const controller = new AbortController()
+    await using responder = new Exchange({ libp2p: pair.b, linkSystem: remote })
+    responder.addValidator(() => ({ accept: true, signal: controller.signal }))
+    await responder.start()
+    const peer = new RawPeer(pair.a, pair.b.peerId)
+    await pair.a.handle(GRAPHSYNC_PROTOCOL, stream => { stream.pause() })
+    await peer.send({ requests: [{ id: crypto.getRandomValues(new Uint8Array(16)), type: 'new', root: chain[0], selector: everything }] })
+    await untilHeldBack(responder)
+    controller.abort()
+    equal((responder as any).network.peers.get(String(pair.a.peerId)).responses.size, 0)
+    await until(() => (responder as any).network.peers.get(String(pair.a.peerId)).heldBytes === 0)
+  })
+})
+
+describe('graphsync: a responder that is stopped', () => {
+  it('resets a stream whose last word was not taken yet', async () => {
+    await using pair = await createPair()
+    const remote = createLinkSystem()
+    const chain = await chainOf(remote, 30, 100_000)
+    await using responder = new Exchange({ libp2p: pair.b, linkSystem: remote }, { maxPeerBytes: 64 * 1024 * 1024 })
+    responder.addValidator(() => ({ accept: true }))
+    await responder.start()
+    const opened = Promise.withResolvers<any>()
+    await pair.a.handle(GRAPHSYNC_PROTOCOL, stream => {
+      stream.pause()
+      opened.resolve(stream)
+    })
+    const peer = new RawPeer(pair.a, pair.b.peerId)
+    await peer.send({ requests: [{ id: crypto.getRandomValues(new Uint8Array(16)), type: 'new', root: chain[0], selector: everything }] })
+    const stream = await opened.promise
+    const peers = (responder as any).network.peers
+    await until(() => peers.get(String(pair.a.peerId))?.responses.size === 0 && !peers.get(String(pair.a.peerId)).outbox.idle)
+    await responder.stop()
+    stream.resume()
+    await until(() => stream.status !== 'open' || stream.remoteWriteStatus !== 'writable')
+    equal(stream.status, 'reset')
+  })
+})
+
+describe('graphsync: a request that cannot be made', () => {
+  it('leaves nothing of the peer behind', async () => {
+    await using pair = await exchangePair()
+    const [root] = await chainOf(pair.remote, 1)
+    const { error } = await outcome(pair.requestor.request(pair.b.peerId, root, { nothing: {} }))
+    equal(error?.name, 'InvalidSelectorError')
+    equal(peersOf(pair.requestor).size, 0)
+  })
+})
+
+describe('graphsync: a walk over blocks that are all missing', () => {
+  it('lets others have their turn', async () => {
+    await using pair = await exchangePair()
+    const root = await pair.remote.store(Array.from({ length: 10_000 }, (_, i) => CID.createV1(0x55, digestOf(i))))
+    let reads = 0
+    const turns = new Set<number>()
+    let turn = 0
+    const timer = setInterval(() => { turn++ }, 0)
+    const get = pair.remote.blockstore.get.bind(pair.remote.blockstore)
+    pair.remote.blockstore.get = (cid, options) => {
+      reads++
+      turns.add(turn)
+      return get(cid, options)
+    }
+    const { error } = await outcome(pair.requestor.request(pair.b.peerId, root, everything))
+    clearInterval(timer)
+    equal(error?.name, 'ContentNotFoundError')
+    equal(reads, 10_001)
+    ok(turns.size > 2, `in ${turns.size} turns of the event loop`)
+  })
+})
