@@ -2,7 +2,6 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { createInterface } from 'node:readline'
-import inspector from 'node:inspector'
 import { setTimeout as delay } from 'node:timers/promises'
 import * as dagCbor from '@ipld/dag-cbor'
 import * as dagJson from '@ipld/dag-json'
@@ -133,12 +132,9 @@ const commands = {
     hookCalls = 0
     const target = { id: peerIdFromString(peerId), multiaddrs: addrs.map(addr => multiaddr(addr)) }
     const signal = AbortSignal.timeout(timeout)
-    const session = await prof()
     const begin = performance.now()
     const cid = entries == null ? await subscriber.sync(target, { signal }) : await subscriber.syncHamtEntries(target, CID.parse(entries), { signal })
-    const ms = performance.now() - begin
-    await stopProf(session, 'sub')
-    return { cid: cid?.toString() ?? null, ms, count: hookCalls, cids: [] }
+    return { cid: cid?.toString() ?? null, ms: performance.now() - begin, count: hookCalls, cids: [] }
   },
 
   async syncEntries ({ peerId, addrs, cids, concurrency, timeout }) {
@@ -153,36 +149,19 @@ const commands = {
     return (await subscriber.getLatestSync(peerIdFromString(peerId)))?.toString() ?? null
   },
 
-  async idle () {
-    if (subscriber == null) globalThis.pp = await prof()
+  idle () {
     globalThis.gc()
     globalThis.gc()
     writeFileSync('/proc/self/clear_refs', '5')
     return commands.stats()
   },
 
-  async stats () {
-    if (subscriber == null && globalThis.pp && globalThis.once) { const x = globalThis.pp; globalThis.pp = null; await stopProf(x, 'pub') }
-    globalThis.once = true
+  stats () {
     const status = readFileSync('/proc/self/status', 'utf8')
     const bytes = name => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)[1]) * 1024
     const { user, system } = process.cpuUsage()
     return { rss: bytes('VmRSS'), peak: bytes('VmHWM'), cpu: (user + system) / 1e3 }
   }
-}
-
-async function prof () {
-  if (process.env.PROF_SYNC == null) return
-  const session = new inspector.Session(); session.connect()
-  await new Promise(resolve => session.post('Profiler.enable', resolve))
-  await new Promise(resolve => session.post('Profiler.setSamplingInterval', { interval: 100 }, resolve))
-  await new Promise(resolve => session.post('Profiler.start', resolve))
-  return session
-}
-async function stopProf (session, name) {
-  if (session == null) return
-  const { profile } = await new Promise((resolve, reject) => session.post('Profiler.stop', (e, r) => e ? reject(e) : resolve(r)))
-  writeFileSync(`${process.env.PROF_SYNC}/${name}-${process.pid}.cpuprofile`, JSON.stringify(profile))
 }
 
 async function put (value, codec = 'dag-json') {

@@ -31,7 +31,7 @@ export async function startPeer (side: Side, seed: number, store?: 'discard', { 
   const { dir, toolchain } = GO_PEERS[go]
   const peer = side === 'Go'
     ? new Peer(`Go ${go}`, await buildGo(dir, toolchain))
-    : new Peer('ours', process.execPath, ['--expose-gc', ...(process.env.XFLAGS ?? '').split(' ').filter(Boolean), ...PROFILE, `${import.meta.dirname}/peer.js`])
+    : new Peer('ours', process.execPath, ['--expose-gc', ...PROFILE, `${import.meta.dirname}/peer.js`])
   try {
     return { peer, ...await peer.call('start', { seed: Buffer.alloc(32, seed).toString('base64'), store }) }
   } catch (error) {

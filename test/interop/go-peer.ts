@@ -231,7 +231,7 @@ export class Peer<C extends CommandTable<C> = Commands, E extends object = Event
     try {
       message = JSON.parse(line)
     } catch {
-      if (process.env.GCLOG) process.stderr.write(`${this.name} ${this.#child.pid} ${line}\n`); this.#stderr += `not JSON: ${line}\n`
+      this.#stderr += `not JSON: ${line}\n`
       return
     }
     if (message.event != null) {
