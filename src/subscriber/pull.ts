@@ -42,11 +42,18 @@ export async function pull (publisher: PeerId, syncer: Syncer, run: Run, init: P
   let count = 0
   let metStop = false
 
+  /** Aborts at once: blocks of other chains of this run may have come in the same moment, and their hooks are not called. */
+  const hookFailed = (cid: CID, cause: unknown): BlockHookError => {
+    const error = new BlockHookError(cid, { cause })
+    run.abort(error)
+    return error
+  }
+
   const callHook = async (returned: Promise<void>, cid: CID): Promise<void> => {
     try {
       await run.pausedWhile(returned)
     } catch (cause) {
-      throw new BlockHookError(cid, { cause })
+      throw hookFailed(cid, cause)
     }
   }
 
@@ -62,7 +69,7 @@ export async function pull (publisher: PeerId, syncer: Syncer, run: Run, init: P
     try {
       returned = hook(publisher, block.cid, actions)
     } catch (cause) {
-      throw new BlockHookError(block.cid, { cause })
+      throw hookFailed(block.cid, cause)
     }
     if (typeof returned?.then === 'function') { return callHook(returned, block.cid) }
   }
