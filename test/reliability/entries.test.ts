@@ -25,6 +25,13 @@ async function wide (source: LinkSystem, count: number, size = 100): Promise<{ r
   return { root: await source.store(leaves), leaves }
 }
 
+/** So many blocks, each with two links to the next: a walk of it has 2^levels ways. */
+async function doubling (source: LinkSystem, levels: number): Promise<CID> {
+  let root = await source.store({ leaf: true })
+  for (let i = 0; i < levels; i++) { root = await source.store([root, root]) }
+  return root
+}
+
 /** Answers nothing until it is let go; notes how many wait. */
 function hold (publisher: FaultyPublisher, holds: (resource: string) => boolean): { waiting: Set<string>, open: () => void } {
   const waiting = new Set<string>()
@@ -157,6 +164,35 @@ for (const transport of faultyTransports) {
       await hamt(199)
       await hamt(false)
       await rejects(hamt(-1), { name: 'InvalidOptionError', field: 'depthLimit' })
+    })
+
+    it('that never end, as a HAMT with the same children again and again: ended by name, and soon', async () => {
+      await using net = new TestNet()
+      const { publisher, source } = await publisherOf(transport, net)
+      const root = await doubling(source, 64)
+      const { subscriber } = await transport.subscriber(net, QUICK)
+      let count = 0
+      const hamt = async (repeatLimit?: number | false): Promise<void> =>
+        subscriber.syncHamtEntries(publisher.info, root, { repeatLimit, blockHook: () => { count++ } })
+      await rejects(inTime(hamt()), { name: 'RepeatLimitError', code: 'ERR_REPEAT_LIMIT', limit: 65_536 })
+      equal(count, 65_536 + 65)
+      equal(publisher.requests.length, 65)
+      await rejects(hamt(1), { name: 'RepeatLimitError', limit: 1 })
+      equal(count, 65_536 + 65 + 66)
+      await rejects(hamt(-1), { name: 'InvalidOptionError', field: 'repeatLimit' })
+    })
+
+    it('that never end, in the store already: an abort is heard', async () => {
+      await using net = new TestNet()
+      const { publisher, source } = await publisherOf(transport, net)
+      const root = await doubling(source, 64)
+      const { subscriber } = await transport.subscriber(net, QUICK)
+      const end = performance.now() + 20_000
+      const onProgress = (): void => { if (performance.now() > end) { throw new Error('nothing else had a turn') } }
+      const signal = AbortSignal.timeout(100)
+      await rejects(subscriber.syncHamtEntries(publisher.info, root, { repeatLimit: false, signal, onProgress }), { name: 'TimeoutError' })
+      const sync = subscriber.sync(publisher.info, { cid: root, signal: AbortSignal.timeout(100), onProgress })
+      await rejects(sync, { name: 'TimeoutError' })
     })
 
     it('are synced by the block hook of their publisher, which knows its id only', async () => {
