@@ -7,7 +7,7 @@ import { CID } from 'multiformats/cid'
 import { sha256 } from 'multiformats/hashes/sha2'
 import { encodeSignedHead } from '../../src/syncers/httpsync/signed-head.ts'
 import type { Subscriber } from '../../src/subscriber/subscriber.ts'
-import { TestNet, type Fault, type FaultyPublisher } from '../../src/testing/index.ts'
+import { TestNet, type Fault, type FaultScript, type FaultyPublisher } from '../../src/testing/index.ts'
 import { inTime, next, random, randomCid, recorder } from '../support/hall.ts'
 import { faultyTransports } from '../support/transports.ts'
 
@@ -247,3 +247,35 @@ for (const transport of faultyTransports) {
     }
   })
 }
+
+describe('the well-known resource of a publisher over libp2p streams', () => {
+  const [, streams] = faultyTransports
+  const wellKnown = '/.well-known/libp2p/protocols'
+
+  /** Its answer in place of the right one, which is needed: nothing is under the usual path. */
+  const elsewhere = (fault?: Fault): FaultScript => ({ path }) => {
+    if (path.startsWith('/ipni/')) { return { status: 404 } }
+    return path.startsWith(wellKnown) ? fault : undefined
+  }
+
+  for (const [what, fault, , { cause = 'InvalidMessageError' }] of faults) {
+    if (fault === 'drip') { continue } // it is whole in time
+    it(`${what}: the sync ends by name, soon, and the next one finds the publisher`, async () => {
+      await using net = new TestNet()
+      const { publisher, cids } = await streams.faulty(net, { chain: 3, handlerPath: '/some/where' })
+      const { subscriber } = await streams.subscriber(net, { httpTimeout: 1_000, httpRetry: false })
+      publisher.script = elsewhere(fault)
+      await rejects(inTime(subscriber.sync(publisher.info), 5_000), (error: any) => {
+        const reasons = [error, error.cause].map(reason => reason?.name)
+        ok(reasons.includes(what === 'status 200 with another body' ? 'TransportUnavailableError' : cause), `${error.stack}`)
+        return true
+      })
+      publisher.script = elsewhere()
+      ok((await subscriber.sync(publisher.info))?.equals(cids[0]))
+      const asked = publisher.requests.filter(({ path }) => path === wellKnown).length
+      await publisher.setRoot(cids[1])
+      ok((await subscriber.sync(publisher.info))?.equals(cids[1]))
+      equal(publisher.requests.filter(({ path }) => path === wellKnown).length, asked, 'asked for again')
+    })
+  }
+})
