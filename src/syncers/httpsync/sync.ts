@@ -171,7 +171,7 @@ export class HttpSyncer implements Syncer, AsyncDisposable {
         ahead?.fill()
         const called = onBlock?.({ cid: link.cid, bytes: bytes.length, local, depth: traversal.depth })
         if (called != null) { await called }
-        const pause = loop.pause()
+        const pause = local ? loop.pause() : undefined
         if (pause != null) { await pause }
         signal?.throwIfAborted()
       }
