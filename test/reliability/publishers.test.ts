@@ -258,6 +258,12 @@ describe('the well-known resource of a publisher over libp2p streams', () => {
     return path.startsWith(wellKnown) ? fault : undefined
   }
 
+  it('needs the key of the node', async () => {
+    await using net = new TestNet()
+    const libp2p = await net.node()
+    await rejects(net.faultyPublisher({ components: { libp2p } }), { name: 'InvalidOptionError', field: 'privateKey' })
+  })
+
   for (const [what, fault, , { cause = 'InvalidMessageError' }] of faults) {
     if (fault === 'drip') { continue } // it is whole in time
     it(`${what}: the sync ends by name, soon, and the next one finds the publisher`, async () => {
