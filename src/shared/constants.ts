@@ -31,6 +31,12 @@ export const ENTRIES_CONCURRENCY = 16
 /** Ours; Go has no limit. A HAMT of sha2-256 with 8 children a node, the fewest that IPLD's HashMap allows, is 86 deep. */
 export const HAMT_DEPTH_LIMIT = 128
 
+/**
+ * Ours; Go has no limit. In a HAMT a block stands for a part of the hashes of its keys, so that none comes twice; one which links to
+ * the same children again and again has 2^depth ways.
+ */
+export const HAMT_REPEAT_LIMIT = 65_536
+
 /** Ours: every sync ends. */
 export const STALL_TIMEOUT = MINUTE
 

@@ -191,6 +191,21 @@ export class DepthLimitError extends DagsyncError {
   }
 }
 
+/** A walk that came to blocks again more often than its limit. */
+export class RepeatLimitError extends DagsyncError {
+  static name = 'RepeatLimitError'
+  name = 'RepeatLimitError'
+  readonly code = 'ERR_REPEAT_LIMIT'
+  readonly cid: CID
+  readonly limit: number
+
+  constructor (cid: CID, limit: number, options?: ErrorOptions) {
+    super(`more than ${limit} repeated blocks, the last one ${cid}`, options)
+    this.cid = cid
+    this.limit = limit
+  }
+}
+
 /** A wait that took longer than its limit; `limit` names it. */
 export class TimeoutError extends DagsyncError {
   static name = 'TimeoutError'

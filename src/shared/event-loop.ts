@@ -1,6 +1,24 @@
 const { setImmediate } = globalThis as { setImmediate?: (callback: () => void) => unknown }
 
+/** So long work that waits for nothing may keep the event loop, in milliseconds. */
+const LONGEST = 20
+
 /** Lets the event loop turn: what was written goes out, and what came in is seen. In a browser it may take some ms. */
 export async function turnOfEventLoop (): Promise<void> {
   await new Promise<void>(resolve => { if (setImmediate == null) { setTimeout(resolve, 0) } else { setImmediate(resolve) } })
+}
+
+/** A loop which may find all that it wants at once, and must not keep timers and signals from their turn then. */
+export class LongLoop {
+  private since = performance.now()
+
+  /** To call in each round: a promise when it is time for others. */
+  pause (): Promise<void> | undefined {
+    return performance.now() - this.since < LONGEST ? undefined : this.turn()
+  }
+
+  private async turn (): Promise<void> {
+    await turnOfEventLoop()
+    this.since = performance.now()
+  }
 }

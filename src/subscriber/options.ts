@@ -4,7 +4,7 @@ import {
   ADDR_TTL, HTTP_RETRY, HTTP_TIMEOUT, IDLE_HANDLER_TTL, MAX_ASYNC_SYNCS, MAX_BLOCK_SIZE, PREFETCH, STALL_TIMEOUT, TRANSPORTS
 } from '../shared/constants.ts'
 import { InvalidOptionError, InvalidSelectorError } from '../shared/errors.ts'
-import type { SubscriberInit, SyncEntriesOptions, SyncOptions, SyncTransport } from '../shared/types.ts'
+import type { SubscriberInit, SyncEntriesOptions, SyncHamtEntriesOptions, SyncOptions, SyncTransport } from '../shared/types.ts'
 import { checkNodeInit } from '../syncers/dtsync/node.ts'
 import { exploreRecursiveWithStop, parseSelector, recursionLimitNone } from '../traversal/index.ts'
 
@@ -72,9 +72,9 @@ export function checkSyncOptions (options: SyncOptions): SyncOptions {
 }
 
 /** Throws InvalidOptionError and, where the signal has fired, its reason. */
-export function checkPullOptions (options: Omit<SyncEntriesOptions, 'blockHook'> & { blockHook?: unknown }): void {
+export function checkPullOptions (options: Omit<SyncEntriesOptions & SyncHamtEntriesOptions, 'blockHook'> & { blockHook?: unknown }): void {
   options.signal?.throwIfAborted()
-  for (const field of ['segmentDepthLimit', 'depthLimit'] as const) {
+  for (const field of ['segmentDepthLimit', 'depthLimit', 'repeatLimit'] as const) {
     if (options[field] !== undefined) { checkLimit(field, options[field]) }
   }
   if (options.concurrency !== undefined) { positive('concurrency', options.concurrency) }

@@ -1,11 +1,12 @@
 import type { PeerId } from '@libp2p/interface'
 import type { CID } from 'multiformats/cid'
 import { CustomProgressEvent } from 'progress-events'
-import { BlockHookError, DepthLimitError, SegmentSyncError } from '../shared/errors.ts'
+import { BlockHookError, DepthLimitError, RepeatLimitError, SegmentSyncError } from '../shared/errors.ts'
 import type {
   BlockHook, SegmentSyncActions, SelectorNode, SyncOptions, SyncedBlock, Syncer, SyncerSyncOptions
 } from '../shared/types.ts'
 import type { Metrics } from './metrics.ts'
+import { Repeats } from './repeats.ts'
 import type { Run } from './run.ts'
 import { segments } from './segments.ts'
 
@@ -22,6 +23,9 @@ export interface PullInit {
   /** A block further down ends the pull, with a DepthLimitError. */
   maxDepth?: number | false
 
+  /** More blocks that were there before end it with a RepeatLimitError. */
+  maxRepeats?: number | false
+
   /** What the root is, where that is known. */
   schemaType?: SyncerSyncOptions['schemaType']
 }
@@ -37,22 +41,32 @@ export interface Pulled {
 
 /** Syncs root's part of the DAG through one syncer, segment by segment. */
 export async function pull (publisher: PeerId, syncer: Syncer, run: Run, init: PullInit): Promise<Pulled> {
-  const { hook, onProgress, metrics, schemaType, maxDepth = false } = init
+  const { hook, onProgress, metrics, schemaType, maxDepth = false, maxRepeats = false } = init
   const actions = new Actions()
+  const repeats = maxRepeats === false ? undefined : new Repeats()
   let count = 0
   let metStop = false
+
+  /** Aborts at once: blocks of other chains of this run may have come in the same moment, and their hooks are not called. */
+  const hookFailed = (cid: CID, cause: unknown): BlockHookError => {
+    const error = new BlockHookError(cid, { cause })
+    run.abort(error)
+    return error
+  }
 
   const callHook = async (returned: Promise<void>, cid: CID): Promise<void> => {
     try {
       await run.pausedWhile(returned)
     } catch (cause) {
-      throw new BlockHookError(cid, { cause })
+      throw hookFailed(cid, cause)
     }
   }
 
   const onBlock = (block: SyncedBlock): void | Promise<void> => {
     run.signal.throwIfAborted()
     if (maxDepth !== false && block.depth != null && block.depth > maxDepth) { throw new DepthLimitError(block.cid, maxDepth) }
+    repeats?.add(block.cid)
+    if (maxRepeats !== false && repeats != null && repeats.count > maxRepeats) { throw new RepeatLimitError(block.cid, maxRepeats) }
     run.progress()
     count++
     metrics?.block(block)
@@ -62,7 +76,7 @@ export async function pull (publisher: PeerId, syncer: Syncer, run: Run, init: P
     try {
       returned = hook(publisher, block.cid, actions)
     } catch (cause) {
-      throw new BlockHookError(block.cid, { cause })
+      throw hookFailed(block.cid, cause)
     }
     if (typeof returned?.then === 'function') { return callHook(returned, block.cid) }
   }

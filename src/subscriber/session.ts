@@ -40,6 +40,7 @@ export interface EntriesInit extends AbortOptions, Pick<SyncOptions, 'onProgress
   hook?: EntriesHook
   segmentDepthLimit: number | false
   maxDepth?: number | false
+  maxRepeats?: number | false
 }
 
 /** A sync on its way to one publisher. */

@@ -3,7 +3,7 @@ import type { AbortOptions, PeerId, PeerInfo, Startable } from '@libp2p/interfac
 import type { CID } from 'multiformats/cid'
 import { Broadcast } from '../events/broadcast.ts'
 import { createAddressBook } from '../shared/address-book.ts'
-import { ENTRIES_CONCURRENCY, HAMT_DEPTH_LIMIT } from '../shared/constants.ts'
+import { ENTRIES_CONCURRENCY, HAMT_DEPTH_LIMIT, HAMT_REPEAT_LIMIT } from '../shared/constants.ts'
 import { InvalidOptionError, NoReceiverError, SubscriberStoppedError } from '../shared/errors.ts'
 import type {
   AddressBook, SelectorNode, SubscriberComponents, SubscriberInit, SyncAdChainOptions, SyncEntriesOptions, SyncEntryOptions, SyncFinished,
@@ -15,7 +15,7 @@ import {
   checkPullOptions, checkSyncOptions, positive, subscriberConfig, toCid, toCids, type SubscriberConfig
 } from './options.ts'
 import { entriesSelector, HAMT_ENTRIES, ONE_ENTRY } from './selectors.ts'
-import { Session } from './session.ts'
+import { Session, type EntriesInit } from './session.ts'
 import { parseTarget } from './target.ts'
 
 /**
@@ -124,11 +124,12 @@ export class Subscriber implements Startable, AsyncDisposable {
   }
 
   /**
-   * Syncs all that a block of entries leads to: a HAMT. As syncEntries() else; throws DepthLimitError too.
+   * Syncs all that a block of entries leads to: a HAMT. As syncEntries() else; throws DepthLimitError and RepeatLimitError too.
    * Go: SyncHAMTEntries (go-libipni v0.7.8, dagsync/subscriber.go).
    */
   async syncHamtEntries (target: SyncTarget, root: CID, options: SyncHamtEntriesOptions = {}): Promise<void> {
-    return this.#syncEntries(target, toCid('root', root), options, () => HAMT_ENTRIES, false, options.depthLimit ?? HAMT_DEPTH_LIMIT)
+    const { depthLimit: maxDepth = HAMT_DEPTH_LIMIT, repeatLimit: maxRepeats = HAMT_REPEAT_LIMIT } = options
+    return this.#syncEntries(target, toCid('root', root), options, () => HAMT_ENTRIES, false, { maxDepth, maxRepeats })
   }
 
   /**
@@ -177,7 +178,7 @@ export class Subscriber implements Startable, AsyncDisposable {
 
   async #syncEntries (
     target: SyncTarget, entries: CID | CID[], options: SyncEntriesOptions, selector: () => SelectorNode, segmentDepthLimit: number | false,
-    maxDepth?: number | false
+    limits?: Pick<EntriesInit, 'maxDepth' | 'maxRepeats'>
   ): Promise<void> {
     const publisher = parseTarget(target)
     const cids = toCids('entries', entries)
@@ -185,7 +186,7 @@ export class Subscriber implements Startable, AsyncDisposable {
     const { blockHook: hook = this.#config.blockHook, concurrency = ENTRIES_CONCURRENCY, signal, onProgress } = options
     const session = this.#running()
     if (cids.length === 0) { return }
-    const init = { cids, selector: selector(), concurrency, hook, segmentDepthLimit, maxDepth, signal, onProgress }
+    const init = { cids, selector: selector(), concurrency, hook, segmentDepthLimit, ...limits, signal, onProgress }
     return session.syncEntries(publisher, init)
   }
 

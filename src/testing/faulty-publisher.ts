@@ -2,17 +2,24 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { generateKeyPair } from '@libp2p/crypto/keys'
-import type { PeerId, PeerInfo, PrivateKey } from '@libp2p/interface'
+import type { Libp2p, PeerId, PeerInfo, PrivateKey } from '@libp2p/interface'
 import { multiaddr } from '@multiformats/multiaddr'
 import type { CID } from 'multiformats/cid'
 import { Publisher } from '../publisher/publisher.ts'
+import { HTTP_STREAM_PROTOCOL, IPNI_PATH } from '../shared/constants.ts'
+import { InvalidOptionError } from '../shared/errors.ts'
 import type { HttpPublisherInit, LinkSystem } from '../shared/types.ts'
+import { encodeProtocols, WELL_KNOWN } from '../syncers/httpsync/well-known.ts'
+import { StreamSocket } from './stream-socket.ts'
+
+/** Streams that one connection may have open. */
+const MAX_INBOUND_STREAMS = 1_000
 
 /** What a faulty publisher does with a request in place of answering it well. */
 export type Fault =
   /** This status, these headers, this body. */
   { status: number, headers?: Record<string, string>, body?: string | Uint8Array } |
-  /** Closes the connection hard: before an answer, or half way through it. */
+  /** Closes the connection (over libp2p: the stream) hard: before an answer, or half way through it. */
   'reset' | 'truncate' |
   /** Says nothing, until the other side leaves. */
   'silence' |
@@ -37,20 +44,31 @@ export interface FaultyRequest {
 /** Decides what goes wrong; undefined: nothing. */
 export type FaultScript = (request: FaultyRequest) => Fault | undefined | Promise<Fault | undefined>
 
+/** What a faulty publisher is made of. */
+export interface FaultyPublisherComponents {
+  linkSystem: LinkSystem
+
+  /** Absent: a new one. With a node: the node's. */
+  privateKey?: PrivateKey
+
+  /** Present: it is reached over HTTP on streams of this node, which is not stopped with it, and not over plain HTTP. */
+  libp2p?: Libp2p
+}
+
 /** How a faulty publisher begins. */
 export interface FaultyPublisherInit extends Omit<HttpPublisherInit, 'listen' | 'addrs'> {
   root?: CID
   script?: FaultScript
 
   /**
-   * 0 takes a free one.
+   * 0 takes a free one. Not used with a node.
    *
    * @default 0
    */
   port?: number
 }
 
-/** A publisher over plain HTTP on loopback that misbehaves as it is told. */
+/** A publisher over HTTP, on loopback or on libp2p streams, that misbehaves as it is told. */
 export class FaultyPublisher implements AsyncDisposable {
   /** Every request so far. */
   readonly requests: FaultyRequest[] = []
@@ -58,27 +76,32 @@ export class FaultyPublisher implements AsyncDisposable {
 
   readonly #publisher: Publisher
   readonly #server: Server
+  readonly #streams?: { libp2p: Libp2p, open: Set<StreamSocket>, protocols: Uint8Array<ArrayBuffer> }
   readonly #leave = new AbortController()
 
-  constructor (publisher: Publisher, script?: FaultScript) {
+  /** start() makes one that is served. */
+  constructor (publisher: Publisher, script?: FaultScript, streams?: { libp2p: Libp2p, handlerPath?: string }) {
     this.#publisher = publisher
     this.script = script
+    if (streams != null) {
+      const path = `/${streams.handlerPath ?? ''}${IPNI_PATH}/`.replaceAll(/\/+/g, '/')
+      this.#streams = { libp2p: streams.libp2p, open: new Set(), protocols: Uint8Array.from(encodeProtocols(path)) }
+    }
     this.#server = createServer((request, response) => {
       this.#answer(request, response).catch(() => { response.destroy() })
     })
   }
 
-  static async start (
-    components: { linkSystem: LinkSystem, privateKey?: PrivateKey },
-    init: FaultyPublisherInit = {}
-  ): Promise<FaultyPublisher> {
+  /** Throws InvalidOptionError, and what listening fails with. */
+  static async start (components: FaultyPublisherComponents, init: FaultyPublisherInit = {}): Promise<FaultyPublisher> {
+    const { linkSystem, libp2p } = components
     const { root, script, port = 0, ...http } = init
     const privateKey = components.privateKey ?? await generateKeyPair('Ed25519')
-    const publisher = new Publisher({ linkSystem: components.linkSystem, privateKey }, { root, http })
+    const publisher = new Publisher({ linkSystem, privateKey }, { root, http })
+    if (libp2p?.peerId.equals(publisher.id) === false) { throw new InvalidOptionError('privateKey', 'must be the key of the node') }
     await publisher.start()
-    const faulty = new FaultyPublisher(publisher, script)
-    faulty.#server.listen(port, '127.0.0.1')
-    await once(faulty.#server, 'listening')
+    const faulty = new FaultyPublisher(publisher, script, libp2p == null ? undefined : { libp2p, handlerPath: http.handlerPath })
+    await faulty.#listen(port)
     return faulty
   }
 
@@ -86,12 +109,14 @@ export class FaultyPublisher implements AsyncDisposable {
     return this.#publisher.id
   }
 
+  /** Over plain HTTP. */
   get port (): number {
     return (this.#server.address() as AddressInfo).port
   }
 
   get info (): PeerInfo {
-    return { id: this.id, multiaddrs: [multiaddr(`/ip4/127.0.0.1/tcp/${this.port}/http`)] }
+    const multiaddrs = this.#streams?.libp2p.getMultiaddrs() ?? [multiaddr(`/ip4/127.0.0.1/tcp/${this.port}/http`)]
+    return { id: this.id, multiaddrs }
   }
 
   async setRoot (cid: CID | undefined): Promise<void> {
@@ -104,8 +129,9 @@ export class FaultyPublisher implements AsyncDisposable {
     this.script = ({ index }) => index >= from ? 'reset' : undefined
   }
 
-  /** How many connections are open now. */
+  /** How many connections, or streams, are open now. */
   async connections (): Promise<number> {
+    if (this.#streams != null) { return this.#streams.open.size }
     return new Promise((resolve, reject) => {
       this.#server.getConnections((error, count) => { error == null ? resolve(count) : reject(error) })
     })
@@ -113,6 +139,8 @@ export class FaultyPublisher implements AsyncDisposable {
 
   async stop (): Promise<void> {
     this.#leave.abort()
+    await this.#streams?.libp2p.unhandle(HTTP_STREAM_PROTOCOL)
+    for (const socket of this.#streams?.open ?? []) { socket.resetAndDestroy() }
     this.#server.closeAllConnections()
     if (this.#server.listening) {
       const closed = once(this.#server, 'close')
@@ -124,6 +152,21 @@ export class FaultyPublisher implements AsyncDisposable {
 
   async [Symbol.asyncDispose] (): Promise<void> {
     return this.stop()
+  }
+
+  async #listen (port: number): Promise<void> {
+    if (this.#streams == null) {
+      this.#server.listen(port, '127.0.0.1')
+      await once(this.#server, 'listening')
+      return
+    }
+    const { libp2p, open } = this.#streams
+    await libp2p.handle(HTTP_STREAM_PROTOCOL, stream => {
+      const socket = new StreamSocket(stream)
+      open.add(socket)
+      socket.once('close', () => { open.delete(socket) })
+      this.#server.emit('connection', socket)
+    }, { maxInboundStreams: MAX_INBOUND_STREAMS })
   }
 
   async #answer (request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -142,10 +185,7 @@ export class FaultyPublisher implements AsyncDisposable {
       request.socket.resetAndDestroy()
       return
     }
-    const known = request.headers['if-none-match']
-    const right = await this.#publisher.handleRequest(new Request(`http://localhost${request.url}`, {
-      method: request.method, headers: known == null ? {} : { 'if-none-match': known }
-    }))
+    const right = await this.#right(request)
     const body = new Uint8Array(await right.arrayBuffer())
     const headers = Object.fromEntries(right.headers)
     if (fault === 'wrong-bytes') { body[body.length - 1] ^= 1 }
@@ -156,6 +196,12 @@ export class FaultyPublisher implements AsyncDisposable {
     } else {
       response.end(body)
     }
+  }
+
+  async #right ({ url, method, headers: { 'if-none-match': known } }: IncomingMessage): Promise<Response> {
+    if (url === WELL_KNOWN && this.#streams != null) { return new Response(this.#streams.protocols) }
+    const headers: Record<string, string> = known == null ? {} : { 'if-none-match': known }
+    return this.#publisher.handleRequest(new Request(`http://localhost${url}`, { method, headers }))
   }
 
   async #endless (response: ServerResponse): Promise<void> {

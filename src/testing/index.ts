@@ -6,5 +6,7 @@
  */
 
 export { chain, type ChainOptions } from './chain.ts'
-export { FaultyPublisher, type Fault, type FaultScript, type FaultyPublisherInit, type FaultyRequest } from './faulty-publisher.ts'
+export {
+  FaultyPublisher, type Fault, type FaultScript, type FaultyPublisherComponents, type FaultyPublisherInit, type FaultyRequest
+} from './faulty-publisher.ts'
 export { TestNet, type TestPublisher, type TestPublisherInit, type TestSubscriberInit } from './test-net.ts'

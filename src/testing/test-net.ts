@@ -94,9 +94,9 @@ export class TestNet implements AsyncDisposable {
   /** A publisher that misbehaves; see FaultyPublisher. */
   async faultyPublisher (init: FaultyPublisherInit & Pick<TestPublisherInit, 'chain' | 'payload' | 'components'> = {}):
   Promise<{ publisher: FaultyPublisher, linkSystem: LinkSystem, cids: CID[] }> {
-    const { chain: count = 0, payload, components: { linkSystem = createLinkSystem(), privateKey } = {}, ...rest } = init
+    const { chain: count = 0, payload, components: { linkSystem = createLinkSystem(), privateKey, libp2p } = {}, ...rest } = init
     const cids = await chain(linkSystem, count, { payload, seed: ++this.#seed })
-    const publisher = await FaultyPublisher.start({ linkSystem, privateKey }, { root: cids[0], ...rest })
+    const publisher = await FaultyPublisher.start({ linkSystem, privateKey, libp2p }, { root: cids[0], ...rest })
     this.#open.push(async () => publisher.stop())
     return { publisher, linkSystem, cids }
   }

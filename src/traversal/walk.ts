@@ -1,4 +1,5 @@
 import type { CID } from 'multiformats/cid'
+import { LongLoop } from '../shared/event-loop.ts'
 import type { LoadBlock, Selector, SelectorNode, WalkOptions } from '../shared/types.ts'
 import { Traversal } from './traversal.ts'
 
@@ -20,8 +21,11 @@ export async function * walk (
   const loadOptions = { signal }
   const traversal = new Traversal(root, selector, options)
   const waiting = new Waiting(signal)
+  const loop = new LongLoop()
   try {
     for (;;) {
+      const pause = loop.pause()
+      if (pause != null) { await pause }
       signal?.throwIfAborted()
       const link = traversal.next()
       if (link == null) { return }

@@ -194,6 +194,10 @@ for (const transport of transports) {
       await rejects(subscriber.syncHamtEntries(info, head, { depthLimit: 1 }), { name: 'DepthLimitError' }) // ours
       await subscriber.syncHamtEntries(info, head, { blockHook: seen.hook })
       equal(seen.cids.length, LOADS.head)
+
+      let twice = head
+      for (let i = 0; i < 64; i++) { twice = await source.store([twice, twice]) }
+      await rejects(subscriber.syncHamtEntries(info, twice, { repeatLimit: 1_000 }), { name: 'RepeatLimitError' }) // ours
     })
 
     it('MakeGeneralBlockHook: takes a chain of advertisements in segments', async () => {

@@ -1,9 +1,12 @@
 import { describe, it } from 'node:test'
 import { deepEqual, equal } from 'node:assert/strict'
 import { getEventListeners } from 'node:events'
-import { TestNet } from '../../src/testing/index.ts'
+import type { CID } from 'multiformats/cid'
+import type { Subscriber } from '../../src/subscriber/subscriber.ts'
+import { TestNet, type FaultyPublisher } from '../../src/testing/index.ts'
 import { inTime, next, pubsubOf, randomCid, until } from '../support/hall.ts'
-import { gossipPublisher, gossipSubscriber, transports } from '../support/transports.ts'
+import { faultyTransports, gossipPublisher, gossipSubscriber, transports } from '../support/transports.ts'
+import { untilStreams } from '../wire/http-kit.ts'
 
 /** Timers, sockets and servers that are open now. */
 function open (): string[] {
@@ -15,6 +18,24 @@ async function closed (before: string[]): Promise<void> {
   deepEqual(open(), before)
 }
 
+const PATIENT = { receiver: {}, httpTimeout: 60_000, httpRetry: { retries: 3, minDelay: 1, maxDelay: 60_000 } }
+
+/** Syncs that end well, fail and are aborted. */
+async function trouble (subscriber: Subscriber, publisher: FaultyPublisher, cids: CID[]): Promise<void> {
+  const events = subscriber.onSyncFinished()
+  await subscriber.sync(publisher.info)
+  await Promise.all(Array.from({ length: 10 }, async () => subscriber.sync(publisher.info, { cid: cids[20] })))
+  await subscriber.announce(await randomCid(), publisher.info)
+  await next(events)
+  await next(events)
+  await subscriber.sync(publisher.info, { cid: await randomCid() }).catch(() => {})
+  for (const fault of ['reset', 'truncate', 'wrong-bytes', 'endless', 'silence', { status: 503, headers: { 'retry-after': '50' } }] as const) {
+    publisher.script = () => fault
+    await inTime(subscriber.sync(publisher.info, { signal: AbortSignal.timeout(50) }).catch(() => {}))
+  }
+  publisher.script = undefined
+}
+
 describe('after stop()', () => {
   it('no timer, socket or server is left, whatever was done before', async () => {
     const before = open()
@@ -22,24 +43,25 @@ describe('after stop()', () => {
       await using net = new TestNet()
       const { publisher, cids } = await net.faultyPublisher({ chain: 50 })
       const withPublisher = open()
-      const httpRetry = { retries: 3, minDelay: 1, maxDelay: 60_000 }
-      const { subscriber } = await net.subscriber({ receiver: {}, httpTimeout: 60_000, httpRetry })
-      const events = subscriber.onSyncFinished()
-      await subscriber.sync(publisher.info)
-      await Promise.all(Array.from({ length: 10 }, async () => subscriber.sync(publisher.info, { cid: cids[20] })))
-      await subscriber.announce(await randomCid(), publisher.info)
-      await next(events)
-      await next(events)
-      await subscriber.sync(publisher.info, { cid: await randomCid() }).catch(() => {})
-      for (const fault of ['reset', 'truncate', 'wrong-bytes', 'endless', 'silence', { status: 503, headers: { 'retry-after': '50' } }] as const) {
-        publisher.script = () => fault
-        await inTime(subscriber.sync(publisher.info, { signal: AbortSignal.timeout(50) }).catch(() => {}))
-      }
-      publisher.script = undefined
+      const { subscriber } = await net.subscriber(PATIENT)
+      await trouble(subscriber, publisher, cids)
       await subscriber.stop()
       await closed(withPublisher)
     }
     await closed(before)
+  })
+
+  it('no stream is left, and the connection is', async () => {
+    await using net = new TestNet()
+    const [, streams] = faultyTransports
+    const { publisher, cids } = await streams.faulty(net, { chain: 50 })
+    const libp2p = await net.node()
+    const { subscriber } = await streams.subscriber(net, { ...PATIENT, components: { libp2p } })
+    await trouble(subscriber, publisher, cids)
+    await subscriber.stop()
+    await untilStreams(libp2p, '/http/1.1', 0)
+    await until(async () => await publisher.connections() === 0)
+    equal(libp2p.getConnections(publisher.id).length, 1)
   })
 
   it('none is left after a start() alone, and none after a start() that failed', async () => {
@@ -87,11 +109,13 @@ describe('after stop()', () => {
     equal(getEventListeners(signal, 'abort').length, 0)
   })
 
-  it('connections are kept between syncs, not made anew', async () => {
-    await using net = new TestNet()
-    const { publisher, cids } = await net.faultyPublisher({ chain: 5 })
-    const { subscriber } = await net.subscriber()
-    for (let i = 0; i < 100; i++) { await subscriber.sync(publisher.info, { cid: cids[i % 5] }) }
-    equal(await publisher.connections(), 1)
-  })
+  for (const transport of faultyTransports) {
+    it(`connections are kept between syncs, not made anew (${transport.name})`, async () => {
+      await using net = new TestNet()
+      const { publisher, cids } = await transport.faulty(net, { chain: 5 })
+      const { subscriber } = await transport.subscriber(net)
+      for (let i = 0; i < 100; i++) { await subscriber.sync(publisher.info, { cid: cids[i % 5] }) }
+      equal(await publisher.connections(), 1)
+    })
+  }
 })

@@ -4,33 +4,36 @@ import { MemoryDatastore } from 'datastore-core'
 import { createLinkSystem } from '../../src/store/link-system.ts'
 import { TestNet } from '../../src/testing/index.ts'
 import { next, randomCid, recorder } from '../support/hall.ts'
+import { faultyTransports } from '../support/transports.ts'
 
 const LENGTH = 8
 
 describe('resuming', () => {
-  it('after an end at any block: no gap, and only the rest is fetched', async () => {
-    await using net = new TestNet()
-    const { publisher, cids } = await net.faultyPublisher({ chain: LENGTH })
-    for (let fetched = 0; fetched <= LENGTH; fetched++) {
-      const components = { linkSystem: createLinkSystem(), datastore: new MemoryDatastore() }
-      const first = await net.subscriber({ components, httpRetry: false })
-      const seen = recorder()
-      publisher.resetAfter(1 + fetched) // the head, and so many blocks
-      const sync = first.subscriber.sync(publisher.info, { blockHook: seen.hook })
-      if (fetched < LENGTH) { await rejects(sync, { name: 'TransferFailedError' }) } else { await sync }
-      equal(seen.cids.length, fetched)
-      await first.subscriber.stop()
+  for (const transport of faultyTransports) {
+    it(`after an end at any block: no gap, and only the rest is fetched (${transport.name})`, async () => {
+      await using net = new TestNet()
+      const { publisher, cids } = await transport.faulty(net, { chain: LENGTH })
+      for (let fetched = 0; fetched <= LENGTH; fetched++) {
+        const components = { linkSystem: createLinkSystem(), datastore: new MemoryDatastore() }
+        const first = await transport.subscriber(net, { components, httpRetry: false })
+        const seen = recorder()
+        publisher.resetAfter(1 + fetched) // the head, and so many blocks
+        const sync = first.subscriber.sync(publisher.info, { blockHook: seen.hook })
+        if (fetched < LENGTH) { await rejects(sync, { name: 'TransferFailedError' }) } else { await sync }
+        equal(seen.cids.length, fetched)
+        await first.subscriber.stop()
 
-      publisher.script = undefined
-      const asked = publisher.requests.length
-      const second = await net.subscriber({ components })
-      const again = recorder()
-      await second.subscriber.sync(publisher.info, { blockHook: again.hook })
-      deepEqual(again.texts(), fetched < LENGTH ? cids.map(String) : [])
-      equal(publisher.requests.length - asked, 1 + LENGTH - fetched)
-      ok((await second.subscriber.getLatestSync(publisher.id))?.equals(cids[0]))
-    }
-  })
+        publisher.script = undefined
+        const asked = publisher.requests.length
+        const second = await transport.subscriber(net, { components })
+        const again = recorder()
+        await second.subscriber.sync(publisher.info, { blockHook: again.hook })
+        deepEqual(again.texts(), fetched < LENGTH ? cids.map(String) : [])
+        equal(publisher.requests.length - asked, 1 + LENGTH - fetched)
+        ok((await second.subscriber.getLatestSync(publisher.id))?.equals(cids[0]))
+      }
+    })
+  }
 
   it('after a hook that failed at any block: every block is told, in order', async () => {
     await using net = new TestNet()
@@ -126,36 +129,38 @@ describe('the stop link', () => {
     ok((await subscriber.getLatestSync(id))?.equals(cids[0]))
   })
 
-  it('newer than the head: what the publisher says holds, and nothing is fetched again', async () => {
-    await using net = new TestNet()
-    const { publisher, cids } = await net.faultyPublisher({ chain: LENGTH })
-    const { subscriber } = await net.subscriber()
-    await subscriber.sync(publisher.info)
-    await publisher.setRoot(cids[3])
-    const asked = publisher.requests.length
-    const { hook, texts } = recorder()
-    ok((await subscriber.sync(publisher.info, { blockHook: hook }))?.equals(cids[3]))
-    deepEqual(texts(), cids.slice(3).map(String))
-    equal(publisher.requests.length - asked, 1)
-    ok((await subscriber.getLatestSync(publisher.id))?.equals(cids[3]))
-  })
+  for (const transport of faultyTransports) {
+    it(`newer than the head: what the publisher says holds, and nothing is fetched again (${transport.name})`, async () => {
+      await using net = new TestNet()
+      const { publisher, cids } = await transport.faulty(net, { chain: LENGTH })
+      const { subscriber } = await transport.subscriber(net)
+      await subscriber.sync(publisher.info)
+      await publisher.setRoot(cids[3])
+      const asked = publisher.requests.length
+      const { hook, texts } = recorder()
+      ok((await subscriber.sync(publisher.info, { blockHook: hook }))?.equals(cids[3]))
+      deepEqual(texts(), cids.slice(3).map(String))
+      equal(publisher.requests.length - asked, 1)
+      ok((await subscriber.getLatestSync(publisher.id))?.equals(cids[3]))
+    })
 
-  it('being the CID to sync: nothing is asked, unless latest is to move', async () => {
-    await using net = new TestNet()
-    const { publisher, cids } = await net.faultyPublisher({ chain: 3 })
-    const { subscriber } = await net.subscriber({ receiver: {} })
-    const events = subscriber.onSyncFinished()
-    await subscriber.setLatestSync(publisher.id, cids[1])
-    ok((await subscriber.sync(publisher.id, { cid: cids[1] }))?.equals(cids[1])) // not even an address is needed
-    equal(publisher.requests.length, 0)
-    ok((await subscriber.sync(publisher.info, { cid: cids[1], forceUpdateLatest: true }))?.equals(cids[1]))
-    equal(publisher.requests.length, 0)
-    equal((await next(events)).count, 0)
-    // v0.3.2 tells it, v0.7.8 does not
-    await subscriber.announce(cids[1], publisher.info)
-    equal((await next(events)).count, 0)
-    equal(publisher.requests.length, 0)
-  })
+    it(`being the CID to sync: nothing is asked, unless latest is to move (${transport.name})`, async () => {
+      await using net = new TestNet()
+      const { publisher, cids } = await transport.faulty(net, { chain: 3 })
+      const { subscriber } = await transport.subscriber(net, { receiver: {} })
+      const events = subscriber.onSyncFinished()
+      await subscriber.setLatestSync(publisher.id, cids[1])
+      ok((await subscriber.sync(publisher.id, { cid: cids[1] }))?.equals(cids[1])) // not even an address is needed
+      equal(publisher.requests.length, 0)
+      ok((await subscriber.sync(publisher.info, { cid: cids[1], forceUpdateLatest: true }))?.equals(cids[1]))
+      equal(publisher.requests.length, 0)
+      equal((await next(events)).count, 0)
+      // v0.3.2 tells it, v0.7.8 does not
+      await subscriber.announce(cids[1], publisher.info)
+      equal((await next(events)).count, 0)
+      equal(publisher.requests.length, 0)
+    })
+  }
 
   it('forceUpdateLatest moves latest for an explicit CID, and a later sync stops there', async () => {
     await using net = new TestNet()

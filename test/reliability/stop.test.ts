@@ -6,6 +6,7 @@ import { createLinkSystem } from '../../src/store/link-system.ts'
 import { Subscriber } from '../../src/subscriber/subscriber.ts'
 import { TestNet, type Fault } from '../../src/testing/index.ts'
 import { inTime, next, random, rest } from '../support/hall.ts'
+import { faultyTransports } from '../support/transports.ts'
 
 /** Stops, and says how long that took. */
 async function stopIn (subscriber: Subscriber, ms = 1_000): Promise<void> {
@@ -16,42 +17,44 @@ async function stopIn (subscriber: Subscriber, ms = 1_000): Promise<void> {
 }
 
 describe('stop()', () => {
-  it('rejects what runs and what waits, and moves nothing', async () => {
-    await using net = new TestNet()
-    const { publisher, cids } = await net.faultyPublisher({ chain: 5 })
-    const { subscriber } = await net.subscriber({ receiver: {} })
-    const events = subscriber.onSyncFinished()
-    const reached = Promise.withResolvers<void>()
-    publisher.script = ({ resource }) => {
-      if (resource !== cids[3].toString()) { return undefined }
-      reached.resolve()
-      return 'silence'
-    }
-    const syncs = [subscriber.sync(publisher.info), subscriber.sync(publisher.info), subscriber.sync(publisher.info, { cid: cids[0] })]
-    const rejected = Promise.all(syncs.map(async sync => rejects(sync, { name: 'SubscriberStoppedError' })))
-    await subscriber.announce(cids[0], publisher.info)
-    await reached.promise
-    await stopIn(subscriber)
-    await rejected
-    equal(await subscriber.getLatestSync(publisher.id), undefined)
-    deepEqual(await rest(events), [])
-  })
+  for (const transport of faultyTransports) {
+    it(`rejects what runs and what waits, and moves nothing (${transport.name})`, async () => {
+      await using net = new TestNet()
+      const { publisher, cids } = await transport.faulty(net, { chain: 5 })
+      const { subscriber } = await transport.subscriber(net, { receiver: {} })
+      const events = subscriber.onSyncFinished()
+      const reached = Promise.withResolvers<void>()
+      publisher.script = ({ resource }) => {
+        if (resource !== cids[3].toString()) { return undefined }
+        reached.resolve()
+        return 'silence'
+      }
+      const syncs = [subscriber.sync(publisher.info), subscriber.sync(publisher.info), subscriber.sync(publisher.info, { cid: cids[0] })]
+      const rejected = Promise.all(syncs.map(async sync => rejects(sync, { name: 'SubscriberStoppedError' })))
+      await subscriber.announce(cids[0], publisher.info)
+      await reached.promise
+      await stopIn(subscriber)
+      await rejected
+      equal(await subscriber.getLatestSync(publisher.id), undefined)
+      deepEqual(await rest(events), [])
+    })
 
-  it('rejects an announced sync that runs with an event, before the readers end', async () => {
-    await using net = new TestNet()
-    const { publisher, cids } = await net.faultyPublisher({ chain: 2 })
-    const { subscriber } = await net.subscriber({ receiver: {} })
-    const events = subscriber.onSyncFinished()
-    const reached = Promise.withResolvers<void>()
-    publisher.script = () => {
-      reached.resolve()
-      return 'silence'
-    }
-    await subscriber.announce(cids[0], publisher.info)
-    await reached.promise
-    await stopIn(subscriber)
-    deepEqual((await rest(events)).map(({ error }) => error?.name), ['SubscriberStoppedError'])
-  })
+    it(`rejects an announced sync that runs with an event, before the readers end (${transport.name})`, async () => {
+      await using net = new TestNet()
+      const { publisher, cids } = await transport.faulty(net, { chain: 2 })
+      const { subscriber } = await transport.subscriber(net, { receiver: {} })
+      const events = subscriber.onSyncFinished()
+      const reached = Promise.withResolvers<void>()
+      publisher.script = () => {
+        reached.resolve()
+        return 'silence'
+      }
+      await subscriber.announce(cids[0], publisher.info)
+      await reached.promise
+      await stopIn(subscriber)
+      deepEqual((await rest(events)).map(({ error }) => error?.name), ['SubscriberStoppedError'])
+    })
+  }
 
   it('may be called twice, at once, before start() and by its scope; start() may follow', async () => {
     await using net = new TestNet()
@@ -96,22 +99,24 @@ describe('stop()', () => {
     }
   })
 
-  it('in any moment between two announced syncs ends the next one too', async () => {
-    await using net = new TestNet()
-    const good = await net.publisher({ chain: 1 })
-    const { publisher: silent, cids } = await net.faultyPublisher({ chain: 1, script: () => 'silence' })
-    for (let moment = 0; moment < 40; moment++) {
-      const { subscriber } = await net.subscriber({ receiver: {}, maxAsyncSyncs: 1 })
-      const events = subscriber.onSyncFinished()
-      const first = events.next()
-      await subscriber.announce(good.cids[0], good.info)
-      await subscriber.announce(cids[0], silent.info)
-      equal((await first).value?.error, undefined)
-      for (let i = 0; i < moment; i++) { await null }
-      await stopIn(subscriber)
-      for (const { error } of await rest(events)) { equal(error?.name, 'SubscriberStoppedError') }
-    }
-  })
+  for (const transport of faultyTransports) {
+    it(`in any moment between two announced syncs ends the next one too (${transport.name})`, async () => {
+      await using net = new TestNet()
+      const good = await transport.publisher(net, { chain: 1 })
+      const { publisher: silent, cids } = await transport.faulty(net, { chain: 1, script: () => 'silence' })
+      for (let moment = 0; moment < 40; moment++) {
+        const { subscriber } = await transport.subscriber(net, { receiver: {}, maxAsyncSyncs: 1 })
+        const events = subscriber.onSyncFinished()
+        const first = events.next()
+        await subscriber.announce(good.cids[0], good.info)
+        await subscriber.announce(cids[0], silent.info)
+        equal((await first).value?.error, undefined)
+        for (let i = 0; i < moment; i++) { await null }
+        await stopIn(subscriber)
+        for (const { error } of await rest(events)) { equal(error?.name, 'SubscriberStoppedError') }
+      }
+    })
+  }
 
   for (const seed of [1, 2, 3]) {
     it(`at random moments of random operations, again and again (seed ${seed})`, async () => {

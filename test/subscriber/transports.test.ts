@@ -12,12 +12,13 @@ import type { LinkSystem, PublisherInit, SubscriberInit } from '../../src/shared
 import { headProtocol } from '../../src/syncers/dtsync/index.ts'
 import { FaultyPublisher, TestNet, type TestPublisher } from '../../src/testing/index.ts'
 import { adChain } from '../support/ads.ts'
-import { inTime, recorder, TOPIC } from '../support/hall.ts'
-import { RawServer } from '../wire/http-kit.ts'
+import { inTime, next, randomCid, recorder, TOPIC } from '../support/hall.ts'
+import { RawServer, RawStream } from '../wire/http-kit.ts'
 
 const HTTP = '/http/1.1'
 const HEAD = headProtocol(TOPIC)
 const GRAPHSYNC = '/ipfs/graphsync/2.0.0'
+const DATA_TRANSFER = '/fil/datatransfer/1.2.0'
 
 interface Dual { publisher: TestPublisher, libp2p: Libp2p, privateKey: PrivateKey }
 
@@ -160,6 +161,33 @@ describe('a publisher that offers a transport and does not answer on it', () => 
       return err.cause.name === 'HeadQueryError'
     })
   })
+
+  const plays: Array<[string, (stream: RawStream) => void | Promise<void>]> = [
+    ['says nothing', () => {}],
+    ['resets', ({ stream }) => { stream.abort(new Error('test')) }],
+    ['closes', async ({ stream }) => { await stream.close() }],
+    ['speaks another language', stream => { stream.write('\xff'.repeat(1_000)) }],
+    ['answers 500', stream => { stream.write('HTTP/1.1 500 \r\nContent-Length: 6\r\n\r\nbroken') }]
+  ]
+  for (const [what, play] of plays) {
+    it(`offers all and ${what}: its syncs, announced ones too, end with an error in time`, async () => {
+      await using net = new TestNet()
+      const libp2p = await net.node()
+      const info = { id: libp2p.peerId, multiaddrs: libp2p.getMultiaddrs() }
+      await Promise.all([HEAD, HTTP, GRAPHSYNC, DATA_TRANSFER].map(async protocol => libp2p.handle(protocol, stream => {
+        stream.addEventListener('message', () => { void play(new RawStream(stream)) }, { once: true })
+      })))
+      const { subscriber } = await subscriberOf(net, { httpTimeout: 300, stallTimeout: 2_000, receiver: {} })
+      const events = subscriber.onSyncFinished()
+      await rejects(inTime(subscriber.sync(info), 5_000), { name: 'TransportUnavailableError' })
+      const cid = await randomCid()
+      await rejects(inTime(subscriber.sync(info, { cid }), 10_000), (err: any) => /^ERR_/.test(err.code))
+      await subscriber.announce(cid, info)
+      const { error } = await next(events, 10_000)
+      match((error as any).code, /^ERR_/)
+      equal(await subscriber.getLatestSync(info.id), undefined)
+    })
+  }
 
   it('offers one: its error', async () => {
     await using net = new TestNet()

@@ -49,6 +49,24 @@ function overLibp2p (name: 'dtsync' | 'ipnisync'): Transport {
   }
 }
 
+/** The same with a publisher that misbehaves. */
+export interface FaultyTransport extends Transport {
+  faulty (net: TestNet, init?: Parameters<TestNet['faultyPublisher']>[0]): ReturnType<TestNet['faultyPublisher']>
+}
+
+/** What plain HTTP withstands HTTP over libp2p streams has to withstand: tests of faults run over both. */
+export const faultyTransports: FaultyTransport[] = [
+  { ...transports[0], faulty: async (net, init) => net.faultyPublisher(init) },
+  {
+    ...overLibp2p('ipnisync'),
+    faulty: async (net: TestNet, init: Parameters<TestNet['faultyPublisher']>[0] = {}): ReturnType<TestNet['faultyPublisher']> => {
+      const privateKey = await generateKeyPair('Ed25519')
+      const libp2p = await net.node({ privateKey })
+      return net.faultyPublisher({ ...init, components: { ...init.components, libp2p, privateKey } })
+    }
+  }
+]
+
 /** A publisher on a libp2p node that announces over gossip. */
 export async function gossipPublisher (
   transport: Transport, net: TestNet, init: TestPublisherInit = {}

@@ -9,6 +9,7 @@ import { createServer as createHttpServer } from 'node:http'
 import { createServer as createRawServer } from 'node:net'
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import type { AddressInfo, Server, Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import type { LinkSystem } from '../../src/shared/types.ts'
 import { readBlock } from '../../src/store/read.ts'
 import { encodeSignedHead } from '../../src/syncers/httpsync/signed-head.ts'
@@ -24,6 +25,9 @@ export interface TestServer extends AsyncDisposable {
   /** Connections taken so far. */
   connections: number
   sockets: Set<Socket>
+
+  /** Takes what is no socket of its own for one. */
+  accept(socket: Duplex): void
 }
 
 async function listen (server: Server, requests: string[], host: string): Promise<TestServer> {
@@ -43,6 +47,7 @@ async function listen (server: Server, requests: string[], host: string): Promis
     requests,
     connections: 0,
     sockets,
+    accept: socket => { server.emit('connection', socket) },
     async [Symbol.asyncDispose] () {
       for (const socket of sockets) { socket.destroy() }
       server.close()

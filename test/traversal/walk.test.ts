@@ -1,4 +1,4 @@
-import { deepEqual, equal, rejects, throws } from 'node:assert/strict'
+import { deepEqual, equal, fail, rejects, throws } from 'node:assert/strict'
 import { getEventListeners } from 'node:events'
 import { describe, it } from 'node:test'
 import * as dagCbor from '@ipld/dag-cbor'
@@ -95,6 +95,15 @@ describe('walk()', () => {
     await rejects(stuck, reason)
     equal(getEventListeners(signal, 'abort').length, 0)
     await rejects(walk(cid.root, all, load, { signal }).next(), reason)
+  })
+
+  it('over blocks that are there at once lets timers have their turn', async () => {
+    const blocks: Record<string, string> = { b0: '{}' }
+    for (let i = 1; i <= 64; i++) { blocks[`b${i}`] = `[%b${i - 1}%, %b${i - 1}%]` } // without an end, nearly
+    const { cid, load } = await dag(blocks)
+    const end = performance.now() + 10_000
+    const walked = walk(cid.b64, all, cid => performance.now() < end ? load(cid) : fail('no turn'), { signal: AbortSignal.timeout(50) })
+    await rejects(Array.fromAsync(walked), { name: 'TimeoutError' })
   })
 
   it('gives what load() promises, with the signal that it was given', async () => {

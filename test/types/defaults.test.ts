@@ -59,7 +59,7 @@ const values: Record<string, Record<string, unknown>> = {
   'shared/types/subscriber.ts SubscriberInit': { ...subscriber, maxGraphsyncRequests: limits },
   'shared/types/subscriber.ts SyncOptions': { forceUpdateLatest: false, resync: false },
   'shared/types/subscriber.ts SyncEntriesOptions': { concurrency: constants.ENTRIES_CONCURRENCY },
-  'shared/types/subscriber.ts SyncHamtEntriesOptions': { depthLimit: constants.HAMT_DEPTH_LIMIT },
+  'shared/types/subscriber.ts SyncHamtEntriesOptions': { depthLimit: constants.HAMT_DEPTH_LIMIT, repeatLimit: constants.HAMT_REPEAT_LIMIT },
   'shared/address-book.ts AddressBookInit': { maxAddrsPerPeer: constants.MAX_ANNOUNCE_ADDRS },
   'shared/multiaddrs/url.ts UrlToMultiaddrOptions': { legacyPath: false },
   'announce/senders/http.ts HttpSenderInit': {

@@ -174,6 +174,17 @@ describe('a client of HTTP over a stream', () => {
     }
   })
 
+  it('keeps the new stream that it asked again on, and ends it when it is stopped', async () => {
+    await using pair = await played((stream, count) => {
+      if (count % 3 === 2) { stream.stream.abort(new Error('test')) } else { stream.write(response('hello')) }
+    })
+    for (let i = 0; i < 7; i++) { await pair.client.request(pair.b.peerId, [PROTOCOL], get) }
+    equal(pair.raw.requests.length, 10)
+    await untilStreams(pair.b, PROTOCOL, 1)
+    pair.client.stop()
+    await untilStreams(pair.b, PROTOCOL, 0)
+  })
+
   it('does not ask again when an answer had begun, or the stream was new', async () => {
     await using pair = await played(async (stream, count) => {
       stream.write(count === 1 ? response('one') : 'HTTP/1.1 200 OK\r\nContent-Le')

@@ -266,6 +266,14 @@ export interface SyncHamtEntriesOptions extends SyncEntryOptions {
    * @default 128
    */
   depthLimit?: number | false
+
+  /**
+   * How many times in all there may be blocks that were there before, which no HAMT has; then the sync ends with a RepeatLimitError.
+   * Of many blocks the repeats are estimated. false: any number.
+   *
+   * @default 65_536
+   */
+  repeatLimit?: number | false
 }
 
 /** How one Subscriber.syncEntries() goes. */

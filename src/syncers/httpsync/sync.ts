@@ -6,6 +6,7 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 import type { CID } from 'multiformats/cid'
 import { HTTP_RETRY, HTTP_TIMEOUT, MAX_BLOCK_SIZE, PREFETCH } from '../../shared/constants.ts'
 import { HeadQueryError, InvalidOptionError, UnexpectedSignerError } from '../../shared/errors.ts'
+import { LongLoop } from '../../shared/event-loop.ts'
 import type { HttpRetry, LinkSystem, Prefetch, SelectorNode, Syncer, SyncerSyncOptions } from '../../shared/types.ts'
 import { readBlock } from '../../store/read.ts'
 import { holdsItself, verifyBlock } from '../../store/verify.ts'
@@ -151,6 +152,7 @@ export class HttpSyncer implements Syncer, AsyncDisposable {
     const traversal = new Traversal(root, selector, { getCodec: code => this.linkSystem.getCodec(code) })
     const below = schemaType === 'EntryChunk' ? schemaType : undefined // entries lead to nothing else
     const ahead = this.budget == null ? undefined : new Ahead(traversal, this.budget, this.ahead(below), signal)
+    const loop = new LongLoop()
     let kind = schemaType
     try {
       for (let link = traversal.next(); link != null; link = traversal.next()) {
@@ -169,6 +171,8 @@ export class HttpSyncer implements Syncer, AsyncDisposable {
         ahead?.fill()
         const called = onBlock?.({ cid: link.cid, bytes: bytes.length, local, depth: traversal.depth })
         if (called != null) { await called }
+        const pause = local ? loop.pause() : undefined
+        if (pause != null) { await pause }
         signal?.throwIfAborted()
       }
     } finally {

@@ -122,12 +122,14 @@ export class HttpStreamClient {
     const { method = 'GET', timeout, maxBodySize, what, skipBody, onBody, limit = 'timeout' } = init
     const deadline = new Deadline(limit, timeout, init.signal)
     this.running.add(deadline)
+    let pool: StreamPool | undefined
     try {
       if (this.ended) { throw stoppedError() }
       const head = headBytes(writeRequestHead(method, init.target, this.headers(peer, init)))
       const options = { maxBodySize, what, skipBody, onBody, bodyless: method === 'HEAD' }
       const key = keyOf(peer, protocols)
-      const pool = this.pools.get(key) ?? this.pool(key, peer, protocols)
+      pool = this.pools.get(key) ?? this.pool(key, peer, protocols)
+      pool.enter()
       for (let fresh = false; ; fresh = true) {
         const waiting = pool.acquire(deadline, fresh)
         const stream = waiting instanceof Promise ? await waiting : waiting
@@ -149,6 +151,7 @@ export class HttpStreamClient {
       deadline.check()
       throw err instanceof DagsyncError ? err : failed(peer, protocols, err)
     } finally {
+      pool?.exit()
       this.running.delete(deadline)
       deadline.clear()
     }

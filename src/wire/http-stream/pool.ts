@@ -25,7 +25,7 @@ export interface StreamPoolInit {
   /** Called when a stream begins to idle. */
   onIdle (): void
 
-  /** Called when the last stream is gone. */
+  /** Called when the last stream is gone, and the last request over. */
   onEmpty (): void
 }
 
@@ -36,6 +36,7 @@ export class StreamPool {
   private ahead: Array<Promise<ClientStream | undefined>> = []
   private readonly aheadDeadlines = new Set<Deadline>()
   private readonly waiters = new Set<Waiter>()
+  private users = 0
   private count = 0 // those that are not gone, and those that are being opened
   private retry: ReturnType<typeof setTimeout> | undefined
   private stopped = false
@@ -44,16 +45,22 @@ export class StreamPool {
     this.init = init
   }
 
-  get empty (): boolean {
-    return this.count === 0 && this.waiters.size === 0
-  }
-
   get hasIdle (): boolean {
     return this.idle.length > 0
   }
 
   private get hasRoom (): boolean {
     return this.count < MAX_STREAMS && this.waiters.size === 0
+  }
+
+  /** A request begins, which may take several streams in turn; exit() when it is over. */
+  enter (): void {
+    this.users++
+  }
+
+  exit (): void {
+    this.users--
+    this.checkEmpty()
   }
 
   /** A stream to use and to release(); with `fresh` none that waited for its next use, as long as there is room for another. */
@@ -216,7 +223,11 @@ export class StreamPool {
     const [next] = this.waiters
     if (next != null) { return next.resolve(undefined) }
     this.count--
-    if (this.empty) { this.init.onEmpty() }
+    this.checkEmpty()
+  }
+
+  private checkEmpty (): void {
+    if (this.count === 0 && this.users === 0) { this.init.onEmpty() }
   }
 
   /** There was no room: not at once for the next one either. */

@@ -1,0 +1,59 @@
+import type { CID } from 'multiformats/cid'
+
+/** CIDs that are remembered for good, at most. */
+const MAX_SAMPLE = 4_096
+
+/** Places for the newest CIDs. */
+const RECENT = 2 ** 16
+
+/**
+ * Counts the blocks that a walk comes to again, in bounded memory: those that come again soon, and the others exactly while there are
+ * few, from then on by every second CID, every fourth and so on. The hashes are such that a publisher cannot know them. A block that
+ * comes once is never counted.
+ */
+export class Repeats {
+  private readonly seeds = crypto.getRandomValues(new Uint32Array(2))
+  private readonly recent = new Uint32Array(RECENT)
+  private readonly sample = new Set<number>()
+
+  /** One CID of so many is in the sample; a power of two. */
+  private weight = 1
+
+  /** As far as one can tell. */
+  count = 0
+
+  add ({ bytes }: CID): void {
+    const hash = hashOf(bytes, this.seeds[0])
+    const other = hashOf(bytes, this.seeds[1])
+    const place = other % RECENT
+    if (this.recent[place] === hash) {
+      this.count++
+      return
+    }
+    this.recent[place] = hash
+    if (hash % this.weight !== 0) { return }
+    const key = hash * 2 ** 21 + (other >>> 11)
+    if (this.sample.has(key)) {
+      this.count += this.weight
+      return
+    }
+    this.sample.add(key)
+    while (this.sample.size > MAX_SAMPLE) { this.thin() }
+  }
+
+  private thin (): void {
+    this.weight *= 2
+    for (const key of this.sample) {
+      if (Math.floor(key / 2 ** 21) % this.weight !== 0) { this.sample.delete(key) }
+    }
+  }
+}
+
+/** 32 bits, all of which depend on all of the bytes (FNV-1a, then the end of MurmurHash3). */
+function hashOf (bytes: Uint8Array, seed: number): number {
+  let hash = seed
+  for (const byte of bytes) { hash = Math.imul(hash ^ byte, 0x01000193) }
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b)
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35)
+  return (hash ^ (hash >>> 16)) >>> 0
+}
