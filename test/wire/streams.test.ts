@@ -44,6 +44,23 @@ async function writeAll (stream: Stream, bodies: Iterable<Uint8Array>): Promise<
 
 for (const encrypter of ['tls', 'noise'] as Encrypter[]) {
   describe(`streams over ${encrypter}`, () => {
+    it('tell the sender of what was read by halves of the window, and not for each frame', async () => {
+      await using pair = await createPair(encrypter)
+      const [near, far] = await openStream(pair)
+      const reader = new StreamReader(far)
+      let updates = 0
+      const { sendFrame } = far as any
+      ;(far as any).sendFrame = (header: { type: number }, ...rest: unknown[]) => {
+        if (header.type === 1) { updates++ }
+        return sendFrame(header, ...rest)
+      }
+      const frames = 4_096
+      const written = writeAll(near, Array.from({ length: frames }, (_, i) => body(1_024, i)))
+      for (let i = 0; i < frames; i++) { equal((await reader.frame(LIMIT))?.length, 1_024) }
+      await written
+      ok(updates > 0 && updates <= 33, `${updates} updates for ${frames} frames`) // 4 MiB are 32 halves of the smallest window
+    })
+
     it('carry frames of every size whole and in order', async () => {
       await using pair = await createPair(encrypter)
       const [near, far] = await openStream(pair)
