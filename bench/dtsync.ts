@@ -11,13 +11,13 @@ const WARM_UP = 300
 const GO_WARM_UP = 25
 
 /** What is measured, and what the package must reach beside Go v0.4.0 in the same run; ratios of blocks a second. */
-interface Row { name: string, count: number, init?: SyncInit, ours: number, fromGo?: number, memory?: number }
+interface Row { name: string, count: number, init?: SyncInit, ours: number, fromGo?: number, memory?: number, ofRaw?: number }
 
 const ROWS: Row[] = [
   { name: '1,000 ads', count: 1_000, ours: 2.2, fromGo: 1 },
   { name: '10,000 ads in one sync', count: 10_000, ours: 50, fromGo: 4, memory: 60 * MIB },
   { name: '10,000 ads in segments of 1,000', count: 10_000, init: { segmentDepthLimit: 1_000 }, ours: 8, fromGo: 1.2 },
-  { name: '200 dag-cbor blocks of 1 MiB', count: 200, init: { payload: MIB, codec: 'dag-cbor' }, ours: 1, fromGo: 1 },
+  { name: '200 dag-cbor blocks of 1 MiB', count: 200, init: { payload: MIB, codec: 'dag-cbor' }, ours: 1, fromGo: 1, ofRaw: 0.6 },
   { name: '200 dag-json blocks of 1 MiB payload', count: 200, init: { payload: MIB }, ours: 3, fromGo: 1 },
   { name: '1,000 ads at 40 ms round trip', count: 1_000, init: { delay: 20 }, ours: 1 }
 ]
@@ -54,6 +54,17 @@ async function latencies (pair: Pair, gossip: boolean): Promise<number[]> {
   })
 }
 
+/** Milliseconds for as many bytes over a stream of libp2p, by two fresh processes, with connecting. */
+async function rawStream (count: number): Promise<number> {
+  return await withPair(OURS, { count: 1, payload: 1, wire: DTSYNC }, async (publisher, subscriber) => {
+    const { peerId, addrs } = publisher
+    await publisher.peer.call('serveRaw', { count, size: MIB })
+    const { bytes, ms } = await subscriber.peer.call('pullRaw', { peerId, addrs })
+    if (bytes !== count * MIB) { throw new Error(`${bytes} bytes in place of ${count} MiB`) }
+    return ms
+  })
+}
+
 /** Every row of dtsync, the pairs in turn. */
 export async function benchDtsync (runs: number, say: (text: string) => void): Promise<string> {
   const lines: string[][] = []
@@ -67,10 +78,12 @@ export async function benchDtsync (runs: number, say: (text: string) => void): P
     say(`${name}, ${pair.name}: ${one.ms.toFixed(0)} ms`)
     return one
   }
-  for (const { name, count, init, ours, fromGo, memory } of ROWS) {
+  for (const { name, count, init, ours, fromGo, memory, ofRaw } of ROWS) {
     const all = new Map<typeof GO, SyncFigures[]>([GO, OURS, FROM_GO].map(pair => [pair, []]))
+    const raw: number[] = []
     for (let i = 0; i < runs; i++) {
       for (const [pair, figures] of all) { figures.push(await run(name, pair, count, init)) }
+      if (ofRaw != null) { raw.push(await rawStream(count)) }
     }
     const rate = (pair: typeof GO): number => count / of(all.get(pair) ?? [], 'ms') * 1e3
     for (const [pair, figures] of all) {
@@ -82,6 +95,11 @@ export async function benchDtsync (runs: number, say: (text: string) => void): P
     check(`${name}, ours`, `>= ${times(ours)}`, times(rate(OURS) / rate(GO)), rate(OURS) >= ours * rate(GO))
     if (fromGo != null) {
       check(`${name}, ours from Go`, `>= ${times(fromGo)}`, times(rate(FROM_GO) / rate(GO)), rate(FROM_GO) >= fromGo * rate(GO))
+    }
+    if (ofRaw != null) {
+      const share = median(raw) / of(all.get(OURS) ?? [], 'ms')
+      lines.push([`${count} MiB over a stream of libp2p`, OURS.name, median(raw).toFixed(0), '', '', '', ''])
+      check(`${name}, ours, of a stream of libp2p`, `>= ${times(ofRaw)}`, times(share), share >= ofRaw)
     }
     if (memory != null) {
       for (const side of ['publisherPeak', 'subscriberPeak'] as const) {

@@ -21,6 +21,7 @@ import { CID } from 'multiformats/cid'
 import * as Digest from 'multiformats/hashes/digest'
 
 const SHA2_256 = 0x12
+const RAW = '/dagsync-bench/raw'
 const LIMIT = 600_000
 
 let node, linkSystem, publisher, subscriber, topic, head
@@ -137,6 +138,28 @@ const commands = {
     return { cid: cid?.toString() ?? null, ms: performance.now() - begin, count: hookCalls, cids: [] }
   },
 
+  /** Sends each who asks so many pieces, with nothing of this package between: what a stream of libp2p can do. */
+  async serveRaw ({ count, size }) {
+    const piece = randomBytes(size)
+    await node.handle(RAW, async stream => {
+      for (let i = 0; i < count; i++) {
+        if (!stream.send(piece)) { await once(stream, 'drain') }
+      }
+      await stream.close()
+    })
+  },
+
+  async pullRaw ({ peerId, addrs, timeout }) {
+    const begin = performance.now()
+    const signal = AbortSignal.timeout(timeout)
+    const stream = await node.dialProtocol(addrs.map(addr => multiaddr(`${addr}/p2p/${peerId}`)), RAW, { signal })
+    let bytes = 0
+    stream.addEventListener('message', ({ data }) => { bytes += data.byteLength })
+    await once(stream, 'remoteCloseWrite')
+    await stream.close()
+    return { bytes, ms: performance.now() - begin }
+  },
+
   async syncEntries ({ peerId, addrs, cids, concurrency, timeout }) {
     hookCalls = 0
     const target = { id: peerIdFromString(peerId), multiaddrs: addrs.map(addr => multiaddr(addr)) }
@@ -162,6 +185,10 @@ const commands = {
     const { user, system } = process.cpuUsage()
     return { rss: bytes('VmRSS'), peak: bytes('VmHWM'), cpu: (user + system) / 1e3 }
   }
+}
+
+function once (target, event) {
+  return new Promise(resolve => { target.addEventListener(event, resolve, { once: true }) })
 }
 
 async function put (value, codec = 'dag-json') {

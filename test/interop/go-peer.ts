@@ -104,6 +104,9 @@ export interface Commands extends GateCommands {
   >
   /** The chains of entry chunks of many advertisements: Go one after the other, ours so many at once. */
   syncEntries: Command<PublisherAddress & { cids: string[], concurrency?: number }, Synced>
+  /** Ours only: so many pieces of so many bytes over one stream, and nothing else. */
+  serveRaw: Command<{ count: number, size: number }>
+  pullRaw: Command<PublisherAddress, { bytes: number, ms: number }>
   /** What a selector reaches, by v0.4.0's dtsync alone; not on a peer with a subscriber or publisher, whose streams it takes over. */
   dtsync: Command<PublisherAddress & { topic: string, cid: string, selector: DagJson }, Synced>
   /**
