@@ -99,6 +99,7 @@ export class Network {
     const reader = new StreamReader(stream, { budget: peer.inbound })
     peer.streams++
     this.streams.add(stream)
+    peer.outbox.connect() // what is asked for on this one is answered on ours
     try {
       for (;;) {
         const next = reader.frame(MAX_FRAME)
