@@ -68,6 +68,16 @@ describe('graphsync exchange', () => {
     deepEqual(local.slice(0, 5), [true, true, true, true, true])
   })
 
+  it('opens its stream for the answers as soon as the peer has opened one', async () => {
+    await using pair = await exchangePair()
+    await pair.requestor.stop()
+    const peer = new RawPeer(pair.a, pair.b.peerId)
+    await peer.start()
+    await peer.stream()
+    await peer.until(() => peer.inbound.length > 0)
+    deepEqual([peer.inbound.length, peer.received.length], [1, 0])
+  })
+
   it('carries blocks of 3 MiB, and fails at once on one that no frame takes', async () => {
     await using pair = await exchangePair()
     const [big] = await chainOf(pair.remote, 3, 3 * 1024 * 1024)

@@ -29,6 +29,7 @@ export class RawPeer {
   async start (): Promise<void> {
     await this.node.handle(PROTOCOL, async stream => {
       this.inbound.push(stream)
+      this.wake()
       const reader = new StreamReader(stream)
       try {
         for (let bytes = await reader.frame(1 << 23); bytes != null; bytes = await reader.frame(1 << 23)) {
