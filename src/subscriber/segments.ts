@@ -1,6 +1,6 @@
 import type { CID } from 'multiformats/cid'
-import type { RecursionLimit, SelectorNode } from '../shared/types.ts'
-import { recursionLimit, recursionLimitDepth, withRecursionLimit } from '../traversal/limits.ts'
+import type { SelectorNode } from '../shared/types.ts'
+import { depthOf, recursionLimit, recursionLimitDepth, withRecursionLimit } from '../traversal/limits.ts'
 
 /** One part of a sync. */
 export interface Segment {
@@ -32,8 +32,4 @@ export function * segments (
     next = yield { cid: next, selector: withRecursionLimit(selector, recursionLimitDepth(depth)) ?? selector, depth }
     left -= depth
   }
-}
-
-function depthOf (limit: RecursionLimit | undefined): number {
-  return limit != null && 'depth' in limit ? limit.depth : Infinity
 }

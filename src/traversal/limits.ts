@@ -34,6 +34,11 @@ export function recursionLimit (node: SelectorNode): RecursionLimit | undefined 
   return typeof depth === 'bigint' || Number.isInteger(depth) ? { depth: Number(depth) } : undefined
 }
 
+/** The passes that a limit allows; Infinity where it is none, or there is none. */
+export function depthOf (limit: RecursionLimit | undefined): number {
+  return limit != null && 'depth' in limit ? limit.depth : Infinity
+}
+
 /**
  * The selector with another limit and all else as it is; undefined when it is no recursion.
  * Go: withRecursionLimit, dagsync/selector.go.

@@ -82,10 +82,14 @@ export class Traversal {
   private link: Link | undefined
   private clause: Clause
 
-  private cut: Rest | 'branches' | undefined
-
   /** How many links there are from the root to what next() gave; 0 for the root itself. */
   depth = 0
+
+  /**
+   * What the limit of a recursion at the top has cut off: undefined as long as that is nothing; a link, when all of the walk is before
+   * it, as in a chain; 'branches' when it is more, or is amid the rest.
+   */
+  rest: Rest | 'branches' | undefined
 
   /** @throws {InvalidSelectorError} */
   constructor (root: CID, selector: Selector | SelectorNode, options: TraversalOptions = {}) {
@@ -170,14 +174,6 @@ export class Traversal {
   }
 
   /**
-   * What the limit of a recursion at the top has cut off: undefined as long as that is nothing; a link, when all of the walk is before
-   * it, as in a chain; 'branches' when it is more, or is amid the rest.
-   */
-  get rest (): Rest | 'branches' | undefined {
-    return this.cut
-  }
-
-  /**
    * Takes the bytes of the block that next() said; it keeps none of them.
    *
    * @throws {InvalidMessageError} when they do not decode; nothing below is walked then
@@ -200,7 +196,7 @@ export class Traversal {
       ? { links: wanted(clause, scanner.links), clauses: clause, next: 0, peeked: 0, depth }
       : { ...this.explorer.wanted(scanner.root, clause, bytes.length), next: 0, peeked: 0, depth }
     const more = frame.links.length > 0 || frame.failure != null
-    if (this.top?.cuts !== cuts) { this.cut = more ? 'branches' : this.cutAt(depth) }
+    if (this.top?.cuts !== cuts) { this.rest = more ? 'branches' : this.cutAt(depth) }
     if (more) { this.stack.push(frame) }
   }
 

@@ -1,6 +1,6 @@
 import type { CID } from 'multiformats/cid'
 import type { SelectorNode } from '../../shared/types.ts'
-import { recursionLimit, recursionLimitDepth, recursionLimitNone, withRecursionLimit } from '../../traversal/limits.ts'
+import { depthOf, recursionLimit, recursionLimitDepth, recursionLimitNone, withRecursionLimit } from '../../traversal/limits.ts'
 import type { Rest } from '../../traversal/traversal.ts'
 
 /** A block of a pull. */
@@ -46,7 +46,7 @@ interface Left {
 export async function pullInParts<T extends Step> (init: PartsInit<T>): Promise<boolean> {
   const { selector, open } = init
   const whole = recursionLimit(selector)
-  const all = whole != null && 'depth' in whole ? whole.depth : Infinity
+  const all = depthOf(whole)
   let limit = whole == null ? Infinity : init.limit
   let metStop = false
   let given = 0 // blocks of this root

@@ -65,6 +65,9 @@ export class DtsyncSyncer implements Syncer, AsyncDisposable {
   private readonly client: DtsyncClient
   private readonly ownClient: boolean
 
+  /** Kept once it is known: the peer store may be on disk. */
+  private limit: number | undefined
+
   /** Throws InvalidOptionError. */
   constructor (components: DtsyncSyncerComponents, init: DtsyncSyncerInit) {
     const { linkSystem, libp2p, client } = components
@@ -128,11 +131,13 @@ export class DtsyncSyncer implements Syncer, AsyncDisposable {
 
   /** How deep one pull may go, by what identify has told of the peer: js-libp2p peers are of this package, and take any depth. */
   private async partLimit (options: AbortOptions): Promise<number> {
+    if (this.limit != null) { return this.limit }
     try {
       const { metadata } = await this.libp2p.peerStore.get(this.init.peerId, options)
       const agent = metadata.get('AgentVersion')
-      return agent == null || new TextDecoder().decode(agent).startsWith('js-libp2p/') ? Infinity : GO_PART
-    } catch {
+      if (agent == null) { return Infinity } // not yet
+      return (this.limit = new TextDecoder().decode(agent).startsWith('js-libp2p/') ? Infinity : GO_PART)
+    } catch { // the store does not know it, or fails: no sync depends on that
       options.signal?.throwIfAborted()
       return Infinity
     }

@@ -128,7 +128,7 @@ export class HttpStreamClient {
       const head = headBytes(writeRequestHead(method, init.target, this.headers(peer, init)))
       const options = { maxBodySize, what, skipBody, onBody, bodyless: method === 'HEAD' }
       const key = keyOf(peer, protocols)
-      pool = this.pools.get(key) ?? this.pool(key, peer, protocols)
+      pool = this.pool(key, peer, protocols)
       pool.enter()
       for (let fresh = false; ; fresh = true) {
         const waiting = pool.acquire(deadline, fresh)
@@ -159,10 +159,7 @@ export class HttpStreamClient {
 
   /** Takes a stream that is open and was not used, for a request that comes soon. */
   adopt (peer: PeerId, protocols: string[], stream: Stream): void {
-    const key = keyOf(peer, protocols)
-    const pool = this.pools.get(key) ?? this.pool(key, peer, protocols)
-    pool.adopt(stream)
-    if (this.ended) { pool.stop(stoppedError()) }
+    if (this.ended) { stream.abort(stoppedError()) } else { this.pool(keyOf(peer, protocols), peer, protocols).adopt(stream) }
   }
 
   /** Ends the requests under way, and every stream. Requests fail from then on. */
@@ -185,6 +182,8 @@ export class HttpStreamClient {
   }
 
   private pool (key: string, peer: PeerId, protocols: string[]): StreamPool {
+    const kept = this.pools.get(key)
+    if (kept != null) { return kept }
     const pool: StreamPool = new StreamPool({
       open: async signal => {
         const connection = this.libp2p.getConnections?.(peer).find(({ status, limits }) => status === 'open' && limits == null)
