@@ -1,7 +1,8 @@
 import type { PeerId } from '@libp2p/interface'
 import type { CID } from 'multiformats/cid'
-import type { MultihashDigest } from 'multiformats/hashes/interface'
+import { digestText } from '../shared/digest.ts'
 import { HashMismatchError } from '../shared/errors.ts'
+import { latin1 } from '../shared/latin1.ts'
 import type { LinkSystem } from '../shared/types.ts'
 
 const IDENTITY = 0
@@ -36,20 +37,18 @@ export function verifyBlock (
     }
     return
   }
-  const made = linkSystem.getHasher(expected.code).digest(bytes)
-  if (made instanceof Promise) { return made.then(digest => { compare(cid, digest, peer) }) }
+  const made = digestText(linkSystem.getHasher(expected.code), bytes)
+  if (typeof made !== 'string') { return made.then(digest => { compare(cid, digest, peer) }) }
   compare(cid, made, peer)
 }
 
-function compare (cid: CID, made: MultihashDigest, peer?: PeerId): void {
-  const expected = cid.multihash.digest
-  if (expected.length < Math.min(MIN_DIGEST_SIZE, made.digest.length) || !startsWith(made.digest, expected)) {
-    throw new HashMismatchError(cid, peer)
-  }
+/** `made`: the whole digest, by latin1(). */
+function compare (cid: CID, made: string, peer?: PeerId): void {
+  const { digest } = cid.multihash
+  if (digest.length < Math.min(MIN_DIGEST_SIZE, made.length) || !made.startsWith(latin1(digest))) { throw new HashMismatchError(cid, peer) }
 }
 
 function startsWith (bytes: Uint8Array, start: Uint8Array): boolean {
-  if (bytes.length < start.length) { return false }
   for (let i = 0; i < start.length; i++) {
     if (bytes[i] !== start[i]) { return false }
   }

@@ -4,6 +4,8 @@ import { describe, it } from 'node:test'
 import { MemoryBlockstore } from 'blockstore-core/memory'
 import { CID } from 'multiformats/cid'
 import * as Digest from 'multiformats/hashes/digest'
+import { from } from 'multiformats/hashes/hasher'
+import { sha256 } from 'multiformats/hashes/sha2'
 import { createLinkSystem } from '../../src/store/link-system.ts'
 import { readBlock } from '../../src/store/read.ts'
 import { verifyBlock } from '../../src/store/verify.ts'
@@ -56,5 +58,32 @@ describe('verifyBlock()', () => {
     equal(verifyBlock(linkSystem, good, new TextEncoder().encode('{"a":1}')), undefined)
     const peer: any = { toString: () => 'somebody' }
     throws(() => verifyBlock(linkSystem, good, bytes, peer), { name: 'HashMismatchError', peer, message: /from somebody/ })
+  })
+
+  it('takes a digest that is cut off, but not too short a one', async () => {
+    const linkSystem = createLinkSystem()
+    const linked = await linkSystem.store({ a: 1 })
+    const { multihash } = linked
+    const cut = (size: number, change = 0): CID => {
+      const digest = multihash.digest.slice(0, size)
+      digest[size - 1] ^= change
+      return CID.createV1(linked.code, Digest.create(multihash.code, digest))
+    }
+    const good = new TextEncoder().encode('{"a":1}')
+    equal(verifyBlock(linkSystem, cut(16), good), undefined)
+    throws(() => verifyBlock(linkSystem, cut(15), good), { name: 'HashMismatchError' })
+    throws(() => verifyBlock(linkSystem, cut(16, 1), good), { name: 'HashMismatchError' })
+    throws(() => verifyBlock(linkSystem, cut(32, 0x80), good), { name: 'HashMismatchError' })
+  })
+
+  it('asks a hasher that was given in place of sha2-256', async () => {
+    const asked: Uint8Array[] = []
+    const hasher = from({ name: 'sha2-256', code: sha256.code, encode: async bytes => { asked.push(bytes); return sha256.encode(bytes) } })
+    const linkSystem = createLinkSystem({ hashers: [hasher] })
+    const cid = await createLinkSystem().store({ a: 1 })
+    const good = new TextEncoder().encode('{"a":1}')
+    await verifyBlock(linkSystem, cid, good)
+    await rejects(async () => verifyBlock(linkSystem, cid, bytes), { name: 'HashMismatchError' })
+    deepEqual(asked, [good, bytes])
   })
 })

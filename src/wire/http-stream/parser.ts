@@ -2,6 +2,7 @@
 // readers see two different messages (RFC 9112). No node: modules: it also runs over libp2p streams.
 
 import { BlockTooLargeError, InvalidMessageError } from '../../shared/errors.ts'
+import { latin1 } from '../../shared/latin1.ts'
 import { ChunkedBody, Collector, EofBody, LengthBody, NO_BODY } from './body.ts'
 import { hasConnectionOption, parseRequestHead, parseResponseHead } from './head.ts'
 import type { BodyReader } from './body.ts'
@@ -20,9 +21,6 @@ const TAB = 9
 const LF = 10
 const CR = 13
 const DEL = 127
-
-/** Windows-1252 in truth (Encoding standard), one character for each byte; several times as fast as fromCharCode. */
-const latin1 = new TextDecoder('latin1')
 
 /** How one message is read. */
 export interface MessageOptions {
@@ -120,7 +118,7 @@ export class HttpParser {
   private pushHead (chunk: Uint8Array, at: number, to: number): number {
     const stop = Math.min(to, at + MAX_HEAD_SIZE - this.headText.length)
     const i = this.findEnd(chunk, at, stop)
-    this.headText += latin1.decode(chunk.subarray(at, i))
+    this.headText += latin1(chunk, at, i)
     if (this.matched === 4) {
       this.endHead()
     } else if (this.headText.length >= MAX_HEAD_SIZE) {

@@ -135,7 +135,7 @@ export class StreamReader {
     stream.removeEventListener('message', this.onMessage)
     stream.removeEventListener('remoteCloseWrite', this.onRemoteCloseWrite)
     stream.removeEventListener('close', this.onClose)
-    this.fail(new ConnectionClosedError('the reader was released'))
+    if (!this.ended) { this.fail(new ConnectionClosedError('the reader was released')) } // whose stack costs as much as a read
     this.account(-this.size)
     this.chunks = []
   }
