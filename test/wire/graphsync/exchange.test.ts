@@ -2,6 +2,8 @@ import { deepEqual, equal, ok, rejects, throws } from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import * as dagCbor from '@ipld/dag-cbor'
+import { from } from 'multiformats/hashes/hasher'
+import { sha256 } from 'multiformats/hashes/sha2'
 import type { GraphsyncRequest, GraphsyncResponse, ResponseEnd } from '../../../src/shared/types/graphsync.ts'
 import { createLinkSystem } from '../../../src/store/link-system.ts'
 import { readBlock } from '../../../src/store/read.ts'
@@ -49,6 +51,17 @@ describe('graphsync exchange', () => {
     await forget(pair.remote, chain[50])
     await forget(pair.local, chain[50])
     equal((await fetchAll(pair, chain[0])).error?.name, 'ContentNotFoundError')
+  })
+
+  it('asks a hasher that was given in place of sha2-256, also one that answers later', async () => {
+    let asked = 0
+    const hasher = from({ name: 'sha2-256', code: sha256.code, encode: async bytes => { asked++; return sha256.encode(bytes) } })
+    await using pair = await exchangePair({ local: createLinkSystem({ hashers: [hasher] }) })
+    const chain = await chainOf(pair.remote, 10)
+    const { cids, error } = await fetchAll(pair, chain[0])
+    equal(error, undefined)
+    deepEqual(cids, texts(chain))
+    equal(asked, 10)
   })
 
   it('fetches only what is missing, beginning at the first gap', async () => {
