@@ -2,6 +2,12 @@ import type { MultihashHasher } from 'multiformats/hashes/interface'
 import { sha256 } from 'multiformats/hashes/sha2'
 import { latin1 } from './latin1.ts'
 
+/**
+ * A digest may be cut off, but to no less than this, in bytes. IPNI's NoEntries link has so many: an advertisement without
+ * entries could not be synced with a higher limit.
+ */
+const MIN_DIGEST_SIZE = 16
+
 // A third of the time of a digest in bytes; undefined where there is no Node.
 const nodeHash: ((algorithm: string, data: Uint8Array, encoding: 'latin1') => string) | undefined =
   (globalThis as any).process?.getBuiltinModule?.('node:crypto')?.hash
@@ -11,4 +17,9 @@ export function digestText (hasher: MultihashHasher, data: Uint8Array): string |
   if (hasher === sha256 && nodeHash != null) { return nodeHash('sha256', data, 'latin1') }
   const made = hasher.digest(data)
   return made instanceof Promise ? made.then(({ digest }) => latin1(digest)) : latin1(made.digest)
+}
+
+/** Whether a digest of `whole` bytes that is cut off to `size` proves enough. */
+export function provesEnough (size: number, whole: number): boolean {
+  return size === whole || (size >= MIN_DIGEST_SIZE && size < whole)
 }

@@ -1,17 +1,12 @@
 import type { PeerId } from '@libp2p/interface'
+import { equals } from 'multiformats/bytes'
 import type { CID } from 'multiformats/cid'
-import { digestText } from '../shared/digest.ts'
+import { digestText, provesEnough } from '../shared/digest.ts'
 import { HashMismatchError } from '../shared/errors.ts'
 import { latin1 } from '../shared/latin1.ts'
 import type { LinkSystem } from '../shared/types.ts'
 
 const IDENTITY = 0
-
-/**
- * A digest may be cut off, but to no less than this, in bytes. IPNI's NoEntries link has so many: an advertisement without
- * entries could not be synced with a higher limit.
- */
-const MIN_DIGEST_SIZE = 16
 
 /** Bytes that a CID may hold itself. Go: verifcid. */
 const MAX_IDENTITY_SIZE = 128
@@ -32,9 +27,7 @@ export function verifyBlock (
 ): void | Promise<void> {
   const expected = cid.multihash
   if (expected.code === IDENTITY) {
-    if (!holdsItself(cid) || bytes.length !== expected.size || !startsWith(bytes, expected.digest)) {
-      throw new HashMismatchError(cid, peer)
-    }
+    if (!holdsItself(cid) || !equals(bytes, expected.digest)) { throw new HashMismatchError(cid, peer) }
     return
   }
   const made = digestText(linkSystem.getHasher(expected.code), bytes)
@@ -45,12 +38,5 @@ export function verifyBlock (
 /** `made`: the whole digest, by latin1(). */
 function compare (cid: CID, made: string, peer?: PeerId): void {
   const { digest } = cid.multihash
-  if (digest.length < Math.min(MIN_DIGEST_SIZE, made.length) || !made.startsWith(latin1(digest))) { throw new HashMismatchError(cid, peer) }
-}
-
-function startsWith (bytes: Uint8Array, start: Uint8Array): boolean {
-  for (let i = 0; i < start.length; i++) {
-    if (bytes[i] !== start[i]) { return false }
-  }
-  return true
+  if (!provesEnough(digest.length, made.length) || !made.startsWith(latin1(digest))) { throw new HashMismatchError(cid, peer) }
 }

@@ -1,5 +1,7 @@
+import { equals } from 'multiformats/bytes'
 import type { CID } from 'multiformats/cid'
 import { BlockTooLargeError } from '../../shared/errors.ts'
+import { latin1 } from '../../shared/latin1.ts'
 import type { Prefetch } from '../../shared/types.ts'
 import type { KnownLink, PendingLink, Traversal } from '../../traversal/traversal.ts'
 
@@ -133,7 +135,7 @@ export class Ahead {
 
   private start (found: KnownLink): void {
     const { link } = found
-    if (link.bytes.length > LONGEST_CID || equal(link.bytes, this.current)) { return }
+    if (link.bytes.length > LONGEST_CID || (this.current != null && equals(link.bytes, this.current))) { return }
     const key = keyOf(link.bytes)
     if (this.early.has(key)) { return }
     const has = this.source.has(link.cid)
@@ -213,9 +215,5 @@ export class Ahead {
 }
 
 function keyOf (bytes: Uint8Array): string {
-  return String.fromCharCode(...bytes.subarray(0, LONGEST_CID + 1))
-}
-
-function equal (a: Uint8Array, b?: Uint8Array): boolean {
-  return b != null && a.length === b.length && a.every((byte, i) => byte === b[i])
+  return latin1(bytes, 0, Math.min(bytes.length, LONGEST_CID + 1))
 }

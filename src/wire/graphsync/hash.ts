@@ -1,12 +1,9 @@
-import { digestText } from '../../shared/digest.ts'
+import { digestText, provesEnough } from '../../shared/digest.ts'
 import type { LinkSystem } from '../../shared/types/store.ts'
 import { keyOf } from './keys.ts'
 import type { Key, Prefix } from './keys.ts'
 
 const IDENTITY = 0
-
-/** A digest that is cut off shorter proves too little; as in the store. */
-const MIN_DIGEST = 16
 
 /**
  * The key of the CID that a block has by its prefix; undefined for a prefix that proves nothing. A promise only when the hasher
@@ -24,6 +21,5 @@ export function keyOfBlock (
 }
 
 function join (prefix: Key, digest: Key, length: number): Key | undefined {
-  if (length === digest.length) { return prefix + digest }
-  return length < MIN_DIGEST || length > digest.length ? undefined : prefix + digest.slice(0, length)
+  return provesEnough(length, digest.length) ? prefix + digest.slice(0, length) : undefined
 }

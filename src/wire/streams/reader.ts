@@ -135,7 +135,7 @@ export class StreamReader {
     stream.removeEventListener('message', this.onMessage)
     stream.removeEventListener('remoteCloseWrite', this.onRemoteCloseWrite)
     stream.removeEventListener('close', this.onClose)
-    if (!this.ended) { this.fail(new ConnectionClosedError('the reader was released')) } // whose stack costs as much as a read
+    if (!this.ended) { this.fail(new ConnectionClosedError('the reader was released')) } // or no error, with its stack, is needed
     this.account(-this.size)
     this.chunks = []
   }
