@@ -37,6 +37,9 @@ export const HAMT_DEPTH_LIMIT = 128
  */
 export const HAMT_REPEAT_LIMIT = 65_536
 
+/** Ours; Go has no limit. Advertisements may share their entries; some 50 blocks with two links each to the next have 2^50 ways. */
+export const REPEAT_LIMIT = 1_048_576
+
 /** Ours: every sync ends. */
 export const STALL_TIMEOUT = MINUTE
 

@@ -1,7 +1,8 @@
 import { CID } from 'multiformats/cid'
 import { Receiver } from '../announce/index.ts'
 import {
-  ADDR_TTL, HTTP_RETRY, HTTP_TIMEOUT, IDLE_HANDLER_TTL, MAX_ASYNC_SYNCS, MAX_BLOCK_SIZE, PREFETCH, STALL_TIMEOUT, TRANSPORTS
+  ADDR_TTL, HTTP_RETRY, HTTP_TIMEOUT, IDLE_HANDLER_TTL, MAX_ASYNC_SYNCS, MAX_BLOCK_SIZE, PREFETCH, REPEAT_LIMIT, STALL_TIMEOUT,
+  TRANSPORTS
 } from '../shared/constants.ts'
 import { InvalidOptionError, InvalidSelectorError } from '../shared/errors.ts'
 import type { SubscriberInit, SyncEntriesOptions, SyncHamtEntriesOptions, SyncOptions, SyncTransport } from '../shared/types.ts'
@@ -16,6 +17,7 @@ const DEFAULTS = {
   adsDepthLimit: false as number | false,
   firstSyncDepth: false as number | false,
   entriesDepthLimit: false as number | false,
+  repeatLimit: REPEAT_LIMIT as number | false,
   prefetch: PREFETCH as NonNullable<SubscriberInit['prefetch']>,
   httpTimeout: HTTP_TIMEOUT,
   httpRetry: HTTP_RETRY as NonNullable<SubscriberInit['httpRetry']>,
@@ -42,7 +44,9 @@ export function subscriberConfig (init: SubscriberInit): SubscriberConfig {
   for (const field of ['blockHook', 'lastKnownSync', 'fetch'] as const) {
     if (config[field] != null && typeof config[field] !== 'function') { throw new InvalidOptionError(field, 'must be a function') }
   }
-  for (const field of ['segmentDepthLimit', 'adsDepthLimit', 'firstSyncDepth', 'entriesDepthLimit'] as const) { checkLimit(field, config[field]) }
+  for (const field of ['segmentDepthLimit', 'adsDepthLimit', 'firstSyncDepth', 'entriesDepthLimit', 'repeatLimit'] as const) {
+    checkLimit(field, config[field])
+  }
   checkStrict(config)
   checkPrefetch(config.prefetch)
   checkReceiver(config.receiver)

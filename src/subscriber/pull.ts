@@ -1,12 +1,12 @@
 import type { PeerId } from '@libp2p/interface'
 import type { CID } from 'multiformats/cid'
 import { CustomProgressEvent } from 'progress-events'
-import { BlockHookError, DepthLimitError, RepeatLimitError, SegmentSyncError } from '../shared/errors.ts'
+import { BlockHookError, DepthLimitError, SegmentSyncError } from '../shared/errors.ts'
 import type {
   BlockHook, SegmentSyncActions, SelectorNode, SyncOptions, SyncedBlock, Syncer, SyncerSyncOptions
 } from '../shared/types.ts'
 import type { Metrics } from './metrics.ts'
-import { Repeats } from './repeats.ts'
+import { RepeatGuard, type RepeatLimit } from './repeats.ts'
 import type { Run } from './run.ts'
 import { segments } from './segments.ts'
 
@@ -24,7 +24,7 @@ export interface PullInit {
   maxDepth?: number | false
 
   /** More blocks that were there before end it with a RepeatLimitError. */
-  maxRepeats?: number | false
+  repeats?: RepeatLimit
 
   /** What the root is, where that is known. */
   schemaType?: SyncerSyncOptions['schemaType']
@@ -41,9 +41,9 @@ export interface Pulled {
 
 /** Syncs root's part of the DAG through one syncer, segment by segment. */
 export async function pull (publisher: PeerId, syncer: Syncer, run: Run, init: PullInit): Promise<Pulled> {
-  const { hook, onProgress, metrics, schemaType, maxDepth = false, maxRepeats = false } = init
+  const { hook, onProgress, metrics, schemaType, maxDepth = false } = init
   const actions = new Actions()
-  const repeats = maxRepeats === false ? undefined : new Repeats()
+  const repeats = init.repeats == null ? undefined : new RepeatGuard(init.repeats)
   let count = 0
   let metStop = false
 
@@ -66,7 +66,6 @@ export async function pull (publisher: PeerId, syncer: Syncer, run: Run, init: P
     run.signal.throwIfAborted()
     if (maxDepth !== false && block.depth != null && block.depth > maxDepth) { throw new DepthLimitError(block.cid, maxDepth) }
     repeats?.add(block.cid)
-    if (maxRepeats !== false && repeats != null && repeats.count > maxRepeats) { throw new RepeatLimitError(block.cid, maxRepeats) }
     run.progress()
     count++
     metrics?.block(block)

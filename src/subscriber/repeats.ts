@@ -1,10 +1,42 @@
 import type { CID } from 'multiformats/cid'
+import { RepeatLimitError } from '../shared/errors.ts'
 
 /** CIDs that are remembered for good, at most. */
 const MAX_SAMPLE = 4_096
 
 /** Places for the newest CIDs. */
 const RECENT = 2 ** 16
+
+/** How many repeats a walk may have. */
+export interface RepeatLimit {
+  limit: number
+
+  /** Only those count that are more than the blocks which are new: as much as a walk brings, so much may it repeat. */
+  beyondNew: boolean
+}
+
+/** Ends a walk that comes to the same blocks again and again. */
+export class RepeatGuard {
+  private readonly init: RepeatLimit
+  private repeats: Repeats | undefined
+  private loads = 0
+  private counted = 0
+
+  constructor (init: RepeatLimit) {
+    this.init = init
+  }
+
+  /** Throws RepeatLimitError. */
+  add (cid: CID): void {
+    const { limit, beyondNew } = this.init
+    if (beyondNew && this.loads++ < limit) { return } // so few are never over it, and cost nothing
+    this.repeats ??= new Repeats()
+    this.repeats.add(cid)
+    this.counted++
+    const { count } = this.repeats
+    if ((beyondNew ? count - (this.counted - count) : count) > limit) { throw new RepeatLimitError(cid, limit) }
+  }
+}
 
 /**
  * Counts the blocks that a walk comes to again, in bounded memory: those that come again soon, and the others exactly while there are

@@ -17,6 +17,7 @@ import type { LatestSync } from './latest-sync.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
 import type { SubscriberConfig } from './options.ts'
 import { pull, type PullInit, type Pulled } from './pull.ts'
+import type { RepeatLimit } from './repeats.ts'
 import { Router, type Destination, type Route } from './route.ts'
 import { Run } from './run.ts'
 import { adsSelector } from './selectors.ts'
@@ -40,7 +41,7 @@ export interface EntriesInit extends AbortOptions, Pick<SyncOptions, 'onProgress
   hook?: EntriesHook
   segmentDepthLimit: number | false
   maxDepth?: number | false
-  maxRepeats?: number | false
+  repeats?: RepeatLimit
 }
 
 /** A sync on its way to one publisher. */
@@ -181,6 +182,7 @@ export class Session {
       ads,
       hook: options.blockHook ?? this.#config.blockHook,
       segmentDepthLimit: options.segmentDepthLimit ?? this.#config.segmentDepthLimit,
+      repeats: this.#repeats(options.repeatLimit),
       onProgress,
       schemaType: ads || options.cid == null ? 'Advertisement' : undefined
     })
@@ -210,7 +212,7 @@ export class Session {
   async #syncAnnouncedAt (place: Place, announce: Announce, stop?: CID): Promise<void> {
     const { to: { peerId }, route, run } = place
     const { blockHook: hook, segmentDepthLimit } = this.#config
-    const init = { stop, hook, segmentDepthLimit, schemaType: 'Advertisement' as const }
+    const init = { stop, hook, segmentDepthLimit, repeats: this.#repeats(), schemaType: 'Advertisement' as const }
     const cid = await this.#announcedCid(announce, route, run, stop)
     const { count, metStop } = await this.#pull(place, { ...init, cid })
     if (stop == null || metStop) { return this.#finish(peerId, cid, count, run) }
@@ -245,6 +247,10 @@ export class Session {
     const pulled = await pull(to.peerId, route.syncer, run, { ...init, selector, metrics: this.#metrics })
     this.#router.remember(to, route)
     return pulled
+  }
+
+  #repeats (limit = this.#config.repeatLimit): RepeatLimit | undefined {
+    return limit === false ? undefined : { limit, beyondNew: true }
   }
 
   async #latest (peerId: PeerId, run: Run): Promise<CID | undefined> {

@@ -82,8 +82,8 @@ export class Subscriber implements Startable, AsyncDisposable {
    *
    * Throws InvalidOptionError, SubscriberStoppedError, TransportUnavailableError, HeadQueryError, InvalidSignedHeadError,
    * UnexpectedSignerError, ContentNotFoundError, TransferFailedError, TransferRejectedError, HashMismatchError, BlockTooLargeError,
-   * StalledError, BlockHookError, SegmentSyncError, InvalidSelectorError, InvalidMessageError, UnknownCodecError, UnknownHasherError,
-   * and the signal's reason.
+   * StalledError, BlockHookError, RepeatLimitError, SegmentSyncError, InvalidSelectorError, InvalidMessageError, UnknownCodecError,
+   * UnknownHasherError, and the signal's reason.
    */
   async sync (target: SyncTarget, options: SyncOptions = {}): Promise<CID | undefined> {
     const publisher = parseTarget(target)
@@ -128,8 +128,9 @@ export class Subscriber implements Startable, AsyncDisposable {
    * Go: SyncHAMTEntries (go-libipni v0.7.8, dagsync/subscriber.go).
    */
   async syncHamtEntries (target: SyncTarget, root: CID, options: SyncHamtEntriesOptions = {}): Promise<void> {
-    const { depthLimit: maxDepth = HAMT_DEPTH_LIMIT, repeatLimit: maxRepeats = HAMT_REPEAT_LIMIT } = options
-    return this.#syncEntries(target, toCid('root', root), options, () => HAMT_ENTRIES, false, { maxDepth, maxRepeats })
+    const { depthLimit: maxDepth = HAMT_DEPTH_LIMIT, repeatLimit = HAMT_REPEAT_LIMIT } = options
+    const repeats = repeatLimit === false ? undefined : { limit: repeatLimit, beyondNew: false }
+    return this.#syncEntries(target, toCid('root', root), options, () => HAMT_ENTRIES, false, { maxDepth, repeats })
   }
 
   /**
@@ -178,7 +179,7 @@ export class Subscriber implements Startable, AsyncDisposable {
 
   async #syncEntries (
     target: SyncTarget, entries: CID | CID[], options: SyncEntriesOptions, selector: () => SelectorNode, segmentDepthLimit: number | false,
-    limits?: Pick<EntriesInit, 'maxDepth' | 'maxRepeats'>
+    limits?: Pick<EntriesInit, 'maxDepth' | 'repeats'>
   ): Promise<void> {
     const publisher = parseTarget(target)
     const cids = toCids('entries', entries)

@@ -3,7 +3,7 @@ import { deepEqual, equal, ok, rejects } from 'node:assert/strict'
 import type { CID } from 'multiformats/cid'
 import type { LinkSystem } from '../../src/shared/types.ts'
 import { TestNet, type Fault, type FaultyPublisher } from '../../src/testing/index.ts'
-import { adChain, entriesChain } from '../support/ads.ts'
+import { adChain, doubling, entriesChain } from '../support/ads.ts'
 import { gate, inTime, randomCid, recorder, until } from '../support/hall.ts'
 import { faultyTransports, type FaultyTransport } from '../support/transports.ts'
 
@@ -23,13 +23,6 @@ async function wide (source: LinkSystem, count: number, size = 100): Promise<{ r
   const leaves: CID[] = []
   for (let i = 0; i < count; i++) { leaves.push(await source.store({ leaf: i, pad: 'x'.repeat(size) })) }
   return { root: await source.store(leaves), leaves }
-}
-
-/** So many blocks, each with two links to the next: a walk of it has 2^levels ways. */
-async function doubling (source: LinkSystem, levels: number): Promise<CID> {
-  let root = await source.store({ leaf: true })
-  for (let i = 0; i < levels; i++) { root = await source.store([root, root]) }
-  return root
 }
 
 /** Answers nothing until it is let go; notes how many wait. */

@@ -26,3 +26,10 @@ export async function adChain (linkSystem: LinkSystem, count: number, { chunks =
   }
   return { ads, entries }
 }
+
+/** So many blocks, each with two links to the next: a walk of it has 2^levels ways. */
+export async function doubling (linkSystem: LinkSystem, levels: number): Promise<CID> {
+  let root = await linkSystem.store({ leaf: true })
+  for (let i = 0; i < levels; i++) { root = await linkSystem.store([root, root]) }
+  return root
+}

@@ -107,6 +107,14 @@ export interface SubscriberInit {
   entriesDepthLimit?: number | false
 
   /**
+   * How much oftener one sync may come to blocks that it was at before than to others, about; then it ends with a RepeatLimitError, and
+   * a publisher whose blocks link to the same ones again and again cannot hold it for good. false: any number.
+   *
+   * @default 1_048_576
+   */
+  repeatLimit?: number | false
+
+  /**
    * What syncs over HTTP may fetch ahead where a block has several links, all of them together: requests at once, and bytes that are
    * held until their walk comes to them (beyond which each request may bring one block more). One sync takes at most half of what
    * the others leave. false: nothing is fetched ahead.
@@ -240,6 +248,9 @@ export interface SyncOptions extends AbortOptions, ProgressOptions<SyncProgressE
 
   /** In place of the subscriber's limits; false: none. Not beside a selector. Go v0.7.8: ScopedDepthLimit. */
   depthLimit?: number | false
+
+  /** In place of the subscriber's. */
+  repeatLimit?: number | false
 
   /**
    * Moves latest and emits SyncFinished though a CID or a selector was given.
