@@ -44,6 +44,7 @@ describe('README.md', () => {
       adsDepthLimit: false,
       firstSyncDepth: false,
       entriesDepthLimit: false,
+      repeatLimit: constants.REPEAT_LIMIT,
       prefetch: constants.PREFETCH,
       transports: constants.TRANSPORTS
     }
