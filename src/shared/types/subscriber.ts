@@ -107,8 +107,8 @@ export interface SubscriberInit {
   entriesDepthLimit?: number | false
 
   /**
-   * How much oftener one sync may come to blocks that it was at before than to others, about; then it ends with a RepeatLimitError, and
-   * a publisher whose blocks link to the same ones again and again cannot hold it for good. false: any number.
+   * How many more blocks a sync may load again than for the first time, as an estimate. Beyond it the sync ends with a RepeatLimitError:
+   * blocks that link to the same ones again and again would keep it busy for ever. false: any number.
    *
    * @default 1_048_576
    */
