@@ -1,5 +1,5 @@
 import { describe, it } from 'node:test'
-import { deepEqual, equal } from 'node:assert/strict'
+import { deepEqual, equal, rejects } from 'node:assert/strict'
 import { getEventListeners } from 'node:events'
 import type { CID } from 'multiformats/cid'
 import type { Subscriber } from '../../src/subscriber/subscriber.ts'
@@ -7,6 +7,8 @@ import { TestNet, type FaultyPublisher } from '../../src/testing/index.ts'
 import { inTime, next, pubsubOf, randomCid, until } from '../support/hall.ts'
 import { faultyTransports, gossipPublisher, gossipSubscriber, transports } from '../support/transports.ts'
 import { untilStreams } from '../wire/http-kit.ts'
+
+void process.stdin // a pipe of the runner, which would else appear when a module imports 'process'
 
 /** Timers, sockets and servers that are open now. */
 function open (): string[] {
@@ -50,6 +52,36 @@ describe('after stop()', () => {
     }
     await closed(before)
   })
+
+  for (const transport of transports.filter(({ name }) => name !== 'HTTP by fetch')) { // which keeps its sockets
+    it(`none is left of syncs whose block hook never returns, stopped or aborted (${transport.name})`, async () => {
+      const before = open()
+      {
+        await using net = new TestNet()
+        const { info } = await transport.publisher(net, { chain: 2 })
+        const { subscriber } = await transport.subscriber(net)
+        const hang = async (signal?: AbortSignal): Promise<() => Promise<void>> => {
+          const called = Promise.withResolvers<void>()
+          const blockHook = async (): Promise<void> => {
+            called.resolve()
+            await new Promise(() => {})
+          }
+          const sync = subscriber.sync(info, { signal, blockHook })
+          sync.catch(called.reject)
+          await inTime(called.promise)
+          return async () => rejects(inTime(sync))
+        }
+        const controller = new AbortController()
+        const aborted = await hang(controller.signal)
+        controller.abort()
+        await aborted()
+        const stopped = await hang()
+        await subscriber.stop()
+        await stopped()
+      }
+      await closed(before)
+    })
+  }
 
   it('no stream is left, and the connection is', async () => {
     await using net = new TestNet()

@@ -116,10 +116,10 @@ export class Pull {
     onClose()
   }
 
-  /** Ends it at once, with an error for the reader, who may not come for it soon: the peer is told now. */
+  /** Ends it at once, with an error for the reader, who may not come for it soon, or never. */
   stop (error: unknown): void {
     this.fail(error)
-    this.cancel()
+    this.close()
   }
 
   /** Ends it at once, with an error for the reader. */

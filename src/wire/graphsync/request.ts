@@ -238,7 +238,7 @@ export class OutgoingRequest extends Inflow {
     if (bytes != null) { return { cid, bytes, local: true } }
     if (item?.action === 'p' || item?.action === 'd') {
       this.linkSystem.getHasher(cid.multihash.code) // without one it may have come all the same: UnknownHasherError
-      this.missing ??= new TransferFailedError(`the peer says that it has ${cid}, and did not send it`)
+      this.missing ??= new TransferFailedError(`the peer says that it has ${cid}, and did not send it, or it is gone from the store`)
     }
     this.missing ??= new ContentNotFoundError(cid)
     return undefined
