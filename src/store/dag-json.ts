@@ -40,7 +40,9 @@ function object (node: object): string {
   if (node instanceof Uint8Array) { return `{"/":{"bytes":"${base64(node)}"}}` }
   const cid = CID.asCID(node as any)
   if (cid != null) { return `{"/":"${cid.toString()}"}` }
-  const entries: Array<[string, unknown]> = node instanceof Map ? [...node] : Object.entries(node)
+  const kind = Object.prototype.toString.call(node).slice(8, -1)
+  if (kind !== 'Object' && kind !== 'Map') { throw new TypeError(`dag-json has no ${kind}`) } // a promise, a date: they would be {}
+  const entries: Array<[string, unknown]> = kind === 'Map' ? [...node as Map<string, unknown>] : Object.entries(node)
   return `{${entries.sort(byKey).map(([key, value]) => `${string(key)}:${text(value)}`).join(',')}}`
 }
 

@@ -106,7 +106,11 @@ describe('the root', () => {
   it('must be a CID', async () => {
     const publisher = await start()
     await rejects(publisher.setRoot('baguqeera' as any), { name: 'InvalidOptionError', field: 'cid' })
-    await rejects(publisher.updateRoot(null as any), { name: 'InvalidOptionError', field: 'cid' })
+    await publisher.setRoot(ONE)
+    for (const none of [null, undefined]) {
+      await rejects(publisher.updateRoot(none as any), { name: 'InvalidOptionError', field: 'cid' })
+    }
+    equal(await head(publisher), ONE.toString())
   })
 
   it('outlives a restart in the datastore', async () => {
