@@ -6,6 +6,7 @@ import { generateKeyPair, privateKeyFromProtobuf } from '@libp2p/crypto/keys'
 import type { PrivateKey } from '@libp2p/interface'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { multiaddr } from '@multiformats/multiaddr'
+import { MemoryBlockstore } from 'blockstore-core'
 import { MemoryDatastore } from 'datastore-core'
 import { Key } from 'interface-datastore'
 import { CID } from 'multiformats/cid'
@@ -53,6 +54,9 @@ describe('options', () => {
     ['nothing to serve on', 'http', { http: undefined }],
     ['HTTP switched off', 'http', { http: false }],
     ['no link system', 'linkSystem', {}, { linkSystem: undefined }],
+    ['a blockstore for a link system', 'linkSystem', {}, { linkSystem: new MemoryBlockstore() as any }],
+    ['a node that was not awaited', 'libp2p', {}, { libp2p: Promise.resolve() as any }],
+    ['no datastore', 'datastore', {}, { datastore: new Map() as any }],
     ['no key', 'privateKey', {}, { privateKey: undefined }],
     ['a node without its key', 'privateKey', {}, { privateKey: undefined, libp2p: node(other) }],
     ['a key that is not the node\'s', 'privateKey', {}, { libp2p: node(other) }],
