@@ -53,6 +53,8 @@ describe('options', () => {
   const bad: Array<[string, string, PublisherInit, Partial<PublisherComponents>?]> = [
     ['nothing to serve on', 'http', { http: undefined }],
     ['HTTP switched off', 'http', { http: false }],
+    ['HTTP switched on without saying where', 'http', { http: true as any }],
+    ['an address in place of the options of HTTP', 'http', { http: '127.0.0.1:0' as any }],
     ['no link system', 'linkSystem', {}, { linkSystem: undefined }],
     ['a blockstore for a link system', 'linkSystem', {}, { linkSystem: new MemoryBlockstore() as any }],
     ['a node that was not awaited', 'libp2p', {}, { libp2p: Promise.resolve() as any }],
