@@ -11,8 +11,13 @@ export function checkComponents (components: Components | undefined): void {
   if (components?.linkSystem == null) { throw new InvalidOptionError('linkSystem', 'is needed') }
   const { linkSystem, libp2p, datastore } = components
   has('linkSystem', linkSystem, 'load', 'must be a link system, as createLinkSystem() makes it')
-  has('libp2p', libp2p, 'peerId', 'must be a node: await createLibp2p()')
+  if (libp2p != null) { checkNode(libp2p) }
   has('datastore', datastore, 'put', 'must be a datastore')
+}
+
+/** Throws InvalidOptionError. */
+export function checkNode (libp2p: unknown): void {
+  if ((libp2p as any)?.peerId == null) { throw new InvalidOptionError('libp2p', 'must be a node: await createLibp2p()') }
 }
 
 function has (field: string, component: unknown, member: string, problem: string): void {

@@ -82,9 +82,9 @@ export class Subscriber implements Startable, AsyncDisposable {
    * them, so a block hook may await one of the publisher that it is called for.
    *
    * Throws InvalidOptionError, SubscriberStoppedError, TransportUnavailableError, HeadQueryError, InvalidSignedHeadError,
-   * UnexpectedSignerError, ContentNotFoundError, TransferFailedError, TransferRejectedError, HashMismatchError, BlockTooLargeError,
-   * StalledError, BlockHookError, RepeatLimitError, SegmentSyncError, InvalidSelectorError, InvalidMessageError, UnknownCodecError,
-   * UnknownHasherError, and the signal's reason.
+   * UnexpectedSignerError, ContentNotFoundError, HttpStatusError, TransferFailedError, TransferRejectedError, HashMismatchError,
+   * BlockTooLargeError, StalledError, BlockHookError, RepeatLimitError, SegmentSyncError, InvalidSelectorError, InvalidMessageError,
+   * UnknownCodecError, UnknownHasherError, what a store throws, and the signal's reason.
    */
   async sync (target: SyncTarget, options: SyncOptions = {}): Promise<CID | undefined> {
     const publisher = parseTarget(target)
