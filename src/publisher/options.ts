@@ -105,7 +105,9 @@ function ipnisyncConfig ({ ipnisync }: PublisherInit, libp2p?: Libp2p, privateKe
 }
 
 function httpConfig (http: HttpPublisherInit, libp2p?: Libp2p, privateKey?: PrivateKey): PublisherConfig['http'] {
-  if (typeof http !== 'object') { throw new InvalidOptionError('http', "must be an object, such as { listen: '127.0.0.1:3104' }, or false") }
+  if (typeof http !== 'object') {
+    throw new InvalidOptionError('http', "must be an object, such as { listen: '127.0.0.1:3104' }, or false")
+  }
   if (privateKey == null) { throw new InvalidOptionError('privateKey', whyKey(libp2p)) }
   checkText('http.headTopic', http.headTopic)
   if (http.handlerPath != null && (typeof http.handlerPath !== 'string' || /[?#]/.test(http.handlerPath))) {

@@ -8,7 +8,7 @@ const MAX_INT64 = 2n ** 63n - 1n
 
 /**
  * dag-json as go-ipld-prime writes it, byte for byte: a Go publisher encodes blocks anew, and their hashes must stay. Differs from
- * @ipld/dag-json in strings (\u0008, \u000c, \u2028, \u2029), in -0, and in maps that have the key "/".
+ * @ipld/dag-json in strings (\u0008, \u000c, \u2028, \u2029), in -0, in maps that have the key "/", and in that bytes are a Uint8Array.
  */
 export const dagJson: BlockCodec<typeof code, any> = { name, code, decode, encode }
 
