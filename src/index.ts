@@ -7,6 +7,7 @@
  * @example A subscriber
  *
  * ```ts
+ * import { multiaddr } from '@multiformats/multiaddr'
  * import { createLinkSystem, createSubscriber } from 'dagsync'
  *
  * await using subscriber = await createSubscriber({ linkSystem: createLinkSystem() })
@@ -16,9 +17,11 @@
  * @example A publisher
  *
  * ```ts
+ * import { generateKeyPair } from '@libp2p/crypto/keys'
  * import { createLinkSystem, createPublisher } from 'dagsync'
  *
  * const linkSystem = createLinkSystem()
+ * const privateKey = await generateKeyPair('Ed25519')
  * await using publisher = await createPublisher({ linkSystem, privateKey }, { http: { listen: '127.0.0.1:3104' } })
  * await publisher.updateRoot(await linkSystem.store({ hello: 'world' }))
  * ```

@@ -2,6 +2,7 @@ import type { Libp2p, PeerId, PrivateKey } from '@libp2p/interface'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { isMultiaddr, type Multiaddr } from '@multiformats/multiaddr'
 import { CID } from 'multiformats/cid'
+import { checkComponents } from '../shared/components.ts'
 import { InvalidOptionError } from '../shared/errors.ts'
 import type {
   DtsyncPublisherInit, HttpPublisherInit, IpnisyncPublisherInit, PublisherComponents, PublisherInit, PubSub
@@ -33,7 +34,7 @@ export interface Listen {
 
 /** Throws InvalidOptionError. */
 export function publisherConfig (components: PublisherComponents, init: PublisherInit): Readonly<PublisherConfig> {
-  if (components?.linkSystem == null) { throw new InvalidOptionError('linkSystem', 'is needed') }
+  checkComponents(components)
   const { libp2p, privateKey } = components
   if (privateKey != null) { checkKey(privateKey, libp2p) }
   checkText('topic', init.topic)
@@ -104,6 +105,9 @@ function ipnisyncConfig ({ ipnisync }: PublisherInit, libp2p?: Libp2p, privateKe
 }
 
 function httpConfig (http: HttpPublisherInit, libp2p?: Libp2p, privateKey?: PrivateKey): PublisherConfig['http'] {
+  if (typeof http !== 'object') {
+    throw new InvalidOptionError('http', "must be an object, such as { listen: '127.0.0.1:3104' }, or false")
+  }
   if (privateKey == null) { throw new InvalidOptionError('privateKey', whyKey(libp2p)) }
   checkText('http.headTopic', http.headTopic)
   if (http.handlerPath != null && (typeof http.handlerPath !== 'string' || /[?#]/.test(http.handlerPath))) {

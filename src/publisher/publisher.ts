@@ -115,8 +115,9 @@ export class Publisher implements Startable, AsyncDisposable {
 
   /** setRoot() and announce(). Throws what these throw; when announcing fails the root is set nevertheless. */
   async updateRoot (cid: CID, options?: AbortOptions): Promise<AnnounceResult[]> {
-    await this.setRoot(cid, options)
-    return this.#announce(toCid('cid', cid), options)
+    const root = toCid('cid', cid ?? null) // undefined, that is no head, is for setRoot() to say
+    await this.setRoot(root, options)
+    return this.#announce(root, options)
   }
 
   /** Answers a request of any web-standard server. 503 while the publisher is not running. */

@@ -8,7 +8,7 @@ const MAX_INT64 = 2n ** 63n - 1n
 
 /**
  * dag-json as go-ipld-prime writes it, byte for byte: a Go publisher encodes blocks anew, and their hashes must stay. Differs from
- * @ipld/dag-json in strings (\u0008, \u000c, \u2028, \u2029), in -0, and in maps that have the key "/".
+ * @ipld/dag-json in strings (\u0008, \u000c, \u2028, \u2029), in -0, in maps that have the key "/", and in that bytes are a Uint8Array.
  */
 export const dagJson: BlockCodec<typeof code, any> = { name, code, decode, encode }
 
@@ -40,7 +40,9 @@ function object (node: object): string {
   if (node instanceof Uint8Array) { return `{"/":{"bytes":"${base64(node)}"}}` }
   const cid = CID.asCID(node as any)
   if (cid != null) { return `{"/":"${cid.toString()}"}` }
-  const entries: Array<[string, unknown]> = node instanceof Map ? [...node] : Object.entries(node)
+  const kind = Object.prototype.toString.call(node).slice(8, -1)
+  if (kind !== 'Object' && kind !== 'Map') { throw new TypeError(`dag-json has no ${kind}`) } // a promise, a date: they would be {}
+  const entries: Array<[string, unknown]> = kind === 'Map' ? [...node as Map<string, unknown>] : Object.entries(node)
   return `{${entries.sort(byKey).map(([key, value]) => `${string(key)}:${text(value)}`).join(',')}}`
 }
 

@@ -10,12 +10,15 @@ import { holdsItself } from './verify.ts'
  * The bytes of a stored block. Gives a promise only when the store does. A block that comes in one piece is not copied; one that
  * its CID holds is not looked for.
  *
- * @throws what the store throws (an error named NotFoundError), and the signal's reason
+ * @throws what the store throws (an error named NotFoundError), the signal's reason, and TypeError for what is no blockstore
  */
 export function readBlock (blockstore: Blockstore, cid: CID, options: AbortOptions = {}): Uint8Array | Promise<Uint8Array> {
   options.signal?.throwIfAborted()
   if (holdsItself(cid)) { return cid.multihash.digest }
   const chunks = blockstore.get(cid, options)
+  if (chunks == null || ArrayBuffer.isView(chunks) || !(Symbol.iterator in chunks || Symbol.asyncIterator in chunks)) {
+    throw new TypeError('get() of the blockstore must give a generator of bytes') // older interfaces have the bytes, or a promise
+  }
   return Symbol.iterator in chunks ? concat([...chunks]) : readAsync(chunks, options.signal)
 }
 

@@ -4,6 +4,7 @@ import type { CID } from 'multiformats/cid'
 import { Broadcast } from '../events/broadcast.ts'
 import { createAddressBook } from '../shared/address-book.ts'
 import { ENTRIES_CONCURRENCY, HAMT_DEPTH_LIMIT, HAMT_REPEAT_LIMIT } from '../shared/constants.ts'
+import { checkComponents } from '../shared/components.ts'
 import { InvalidOptionError, NoReceiverError, SubscriberStoppedError } from '../shared/errors.ts'
 import type {
   AddressBook, SelectorNode, SubscriberComponents, SubscriberInit, SyncAdChainOptions, SyncEntriesOptions, SyncEntryOptions, SyncFinished,
@@ -38,7 +39,7 @@ export class Subscriber implements Startable, AsyncDisposable {
 
   /** Throws InvalidOptionError. */
   constructor (components: SubscriberComponents, init: SubscriberInit = {}) {
-    if (components?.linkSystem == null) { throw new InvalidOptionError('linkSystem', 'is needed') }
+    checkComponents(components)
     this.#components = components
     this.#config = subscriberConfig(init)
     this.#latest = new LatestSync({ datastore: components.datastore, ...this.#config })
@@ -81,9 +82,9 @@ export class Subscriber implements Startable, AsyncDisposable {
    * them, so a block hook may await one of the publisher that it is called for.
    *
    * Throws InvalidOptionError, SubscriberStoppedError, TransportUnavailableError, HeadQueryError, InvalidSignedHeadError,
-   * UnexpectedSignerError, ContentNotFoundError, TransferFailedError, TransferRejectedError, HashMismatchError, BlockTooLargeError,
-   * StalledError, BlockHookError, RepeatLimitError, SegmentSyncError, InvalidSelectorError, InvalidMessageError, UnknownCodecError,
-   * UnknownHasherError, and the signal's reason.
+   * UnexpectedSignerError, ContentNotFoundError, HttpStatusError, TransferFailedError, TransferRejectedError, HashMismatchError,
+   * BlockTooLargeError, StalledError, BlockHookError, RepeatLimitError, SegmentSyncError, InvalidSelectorError, InvalidMessageError,
+   * UnknownCodecError, UnknownHasherError, what a store throws, and the signal's reason.
    */
   async sync (target: SyncTarget, options: SyncOptions = {}): Promise<CID | undefined> {
     const publisher = parseTarget(target)

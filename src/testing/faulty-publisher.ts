@@ -72,7 +72,7 @@ export interface FaultyPublisherInit extends Omit<HttpPublisherInit, 'listen' | 
 export class FaultyPublisher implements AsyncDisposable {
   /** Every request so far. */
   readonly requests: FaultyRequest[] = []
-  script?: FaultScript
+  script: FaultScript | undefined
 
   readonly #publisher: Publisher
   readonly #server: Server

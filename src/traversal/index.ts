@@ -2,9 +2,15 @@
  * IPLD selectors: build them, compile them, and walk the blocks that they reach, in the order that Go does.
  *
  * @example
+ * import { createLinkSystem } from 'dagsync'
  * import { dagsyncSelector, recursionLimitDepth, walk } from 'dagsync/selector'
  *
- * const load = async cid => (await fetch(`https://example.com/ipni/v1/ad/${cid}`)).bytes()
+ * const linkSystem = createLinkSystem()
+ * const load = async cid => {
+ *   const bytes = new Uint8Array(await (await fetch(`https://example.com/ipni/v1/ad/${cid}`)).arrayBuffer())
+ *   await linkSystem.put(cid, bytes) // checks the hash, which walk() does not
+ *   return bytes
+ * }
  * for await (const { cid, bytes } of walk(root, dagsyncSelector(recursionLimitDepth(10)), load)) {
  *   console.log(cid.toString(), bytes.length)
  * }

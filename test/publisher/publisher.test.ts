@@ -6,6 +6,7 @@ import { generateKeyPair, privateKeyFromProtobuf } from '@libp2p/crypto/keys'
 import type { PrivateKey } from '@libp2p/interface'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { multiaddr } from '@multiformats/multiaddr'
+import { MemoryBlockstore } from 'blockstore-core'
 import { MemoryDatastore } from 'datastore-core'
 import { Key } from 'interface-datastore'
 import { CID } from 'multiformats/cid'
@@ -52,7 +53,12 @@ describe('options', () => {
   const bad: Array<[string, string, PublisherInit, Partial<PublisherComponents>?]> = [
     ['nothing to serve on', 'http', { http: undefined }],
     ['HTTP switched off', 'http', { http: false }],
+    ['HTTP switched on without saying where', 'http', { http: true as any }],
+    ['an address in place of the options of HTTP', 'http', { http: '127.0.0.1:0' as any }],
     ['no link system', 'linkSystem', {}, { linkSystem: undefined }],
+    ['a blockstore for a link system', 'linkSystem', {}, { linkSystem: new MemoryBlockstore() as any }],
+    ['a node that was not awaited', 'libp2p', {}, { libp2p: Promise.resolve() as any }],
+    ['no datastore', 'datastore', {}, { datastore: new Map() as any }],
     ['no key', 'privateKey', {}, { privateKey: undefined }],
     ['a node without its key', 'privateKey', {}, { privateKey: undefined, libp2p: node(other) }],
     ['a key that is not the node\'s', 'privateKey', {}, { libp2p: node(other) }],
@@ -106,7 +112,11 @@ describe('the root', () => {
   it('must be a CID', async () => {
     const publisher = await start()
     await rejects(publisher.setRoot('baguqeera' as any), { name: 'InvalidOptionError', field: 'cid' })
-    await rejects(publisher.updateRoot(null as any), { name: 'InvalidOptionError', field: 'cid' })
+    await publisher.setRoot(ONE)
+    for (const none of [null, undefined]) {
+      await rejects(publisher.updateRoot(none as any), { name: 'InvalidOptionError', field: 'cid' })
+    }
+    equal(await head(publisher), ONE.toString())
   })
 
   it('outlives a restart in the datastore', async () => {

@@ -32,6 +32,22 @@ describe('createLinkSystem()', () => {
     }
   })
 
+  it('stores no object that the data model does not have, such as a promise that was not awaited', async () => {
+    const linkSystem = createLinkSystem()
+    const others = [Promise.resolve(), new Date(), new Set([1]), /x/, new URL('http://x'), new Error('x'), new ArrayBuffer(1), new Float32Array(1)]
+    for (const other of others) {
+      await rejects(linkSystem.store({ other }), { name: 'TypeError', message: `dag-json has no ${other.constructor.name}` })
+    }
+  })
+
+  it('stores objects of a class as maps', async () => {
+    class Advertisement { Index = 1 }
+    const linkSystem = createLinkSystem()
+    deepEqual(await linkSystem.load(await linkSystem.store(new Advertisement())), { Index: 1 })
+    deepEqual(await linkSystem.load(await linkSystem.store(Object.assign(Object.create(null), { Index: 1 }))), { Index: 1 })
+    deepEqual(await linkSystem.load(await linkSystem.store(new Map([['Index', 1]]))), { Index: 1 })
+  })
+
   it('makes the blake2b-256 digests that others do', async () => {
     const { digest } = await createLinkSystem().getHasher(0xb220).digest(new TextEncoder().encode('abc'))
     equal(Buffer.from(digest).toString('hex'), 'bddd813c634239723171ef3fee98579b94964e3bb1cb3e427262c8c068d52319')

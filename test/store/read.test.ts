@@ -32,6 +32,13 @@ describe('readBlock()', () => {
     deepEqual(await later, bytes)
   })
 
+  it('says so when a store gives no pieces, as those of older interfaces', () => {
+    const older = [bytes, Promise.resolve(bytes), undefined]
+    for (const given of older) {
+      throws(() => readBlock({ get: () => given } as any, cid), { name: 'TypeError', message: /get\(\) of the blockstore must/ })
+    }
+  })
+
   it('ends with the signal when the store never answers, and leaves no listener', async () => {
     const controller = new AbortController()
     const { signal } = controller

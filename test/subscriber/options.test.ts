@@ -1,5 +1,6 @@
 import { describe, it } from 'node:test'
 import { deepEqual, equal, ok, rejects, throws } from 'node:assert/strict'
+import { MemoryBlockstore } from 'blockstore-core'
 import { createLinkSystem } from '../../src/store/link-system.ts'
 import { checkSyncOptions, subscriberConfig } from '../../src/subscriber/options.ts'
 import { Subscriber } from '../../src/subscriber/subscriber.ts'
@@ -78,9 +79,13 @@ describe('options of a subscriber', () => {
     ok(new Subscriber({ linkSystem }, { ...init, strictAdsSelector: false }))
   })
 
-  it('a link system is needed', () => {
+  it('a link system is needed, and what is passed in must be what it is said to be', () => {
     throws(() => new Subscriber({} as any), { name: 'InvalidOptionError', field: 'linkSystem' })
     throws(() => new Subscriber(undefined as any), { name: 'InvalidOptionError', field: 'linkSystem' })
+    const wrong = { linkSystem: new MemoryBlockstore(), libp2p: Promise.resolve(), datastore: new Map() }
+    for (const [field, component] of Object.entries(wrong)) {
+      throws(() => new Subscriber({ linkSystem, [field]: component } as any), { name: 'InvalidOptionError', field })
+    }
   })
 
   it('undefined is absent; what is passed in is not changed', () => {

@@ -18,7 +18,7 @@ export interface LinkSystem {
   /** Reads a block and decodes it, as plain objects. Throws UnknownCodecError, and what the store throws (NotFoundError). */
   load<T = any>(cid: CID, options?: AbortOptions): Promise<T>
 
-  /** Encodes a node, stores the block and gives its CID. */
+  /** Encodes a node, stores the block and gives its CID. Throws what the codec throws for what it does not have: undefined, a promise. */
   store(node: unknown, options?: StoreOptions): Promise<CID>
 
   /** Verifies the bytes against the CID, then stores them as they are. Throws HashMismatchError, UnknownHasherError. */

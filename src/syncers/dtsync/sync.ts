@@ -2,6 +2,7 @@
 import type { AbortOptions, Libp2p, PeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { CID } from 'multiformats/cid'
+import { checkNode } from '../../shared/components.ts'
 import { InvalidOptionError } from '../../shared/errors.ts'
 import { makeReachable } from '../../shared/reachable.ts'
 import type { LinkSystem, SelectorNode, Syncer, SyncerSyncOptions } from '../../shared/types.ts'
@@ -72,7 +73,7 @@ export class DtsyncSyncer implements Syncer, AsyncDisposable {
   constructor (components: DtsyncSyncerComponents, init: DtsyncSyncerInit) {
     const { linkSystem, libp2p, client } = components
     if (linkSystem == null) { throw new InvalidOptionError('linkSystem', 'is missing') }
-    if (libp2p == null) { throw new InvalidOptionError('libp2p', 'is missing') }
+    checkNode(libp2p)
     if (init.peerId == null) { throw new InvalidOptionError('peerId', 'is missing') }
     if (typeof init.topic !== 'string') { throw new InvalidOptionError('topic', 'must be a string') }
     this.linkSystem = linkSystem

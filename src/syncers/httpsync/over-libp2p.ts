@@ -2,7 +2,8 @@
 import type { ComponentLogger, Libp2p, PeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import { HTTP_STREAM_PROTOCOL, IPNI_PATH, USER_AGENT } from '../../shared/constants.ts'
-import { HttpStatusError, InvalidMessageError, InvalidOptionError, TransferFailedError, TransportUnavailableError } from '../../shared/errors.ts'
+import { checkNode } from '../../shared/components.ts'
+import { HttpStatusError, InvalidMessageError, TransferFailedError, TransportUnavailableError } from '../../shared/errors.ts'
 import { makeReachable } from '../../shared/reachable.ts'
 import type { LinkSystem } from '../../shared/types.ts'
 import { HttpStreamClient } from '../../wire/http-stream/client.ts'
@@ -46,7 +47,7 @@ export class IpnisyncSyncer extends HttpSyncer {
   /** Throws InvalidOptionError. */
   constructor (components: IpnisyncSyncerComponents, init: IpnisyncSyncerInit) {
     const { libp2p } = components
-    if (libp2p == null) { throw new InvalidOptionError('libp2p', 'is missing') }
+    checkNode(libp2p)
     const { peerId, addrs = [] } = init
     const streams = components.streams ?? createHttpStreams(libp2p)
     const client = new StreamsToPeer(libp2p, streams, peerId, addrs)

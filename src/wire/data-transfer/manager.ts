@@ -1,6 +1,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import type { Libp2p, PeerId } from '@libp2p/interface'
 import type { CID } from 'multiformats/cid'
+import { checkNode } from '../../shared/components.ts'
 import { InvalidOptionError, TransferFailedError } from '../../shared/errors.ts'
 import type {
   DataTransfer, DataTransferInit, PullOptions, TransferMessage, Voucher, VoucherValidator
@@ -49,6 +50,7 @@ export class Manager implements DataTransfer {
   private readonly turns = new Turns()
 
   constructor ({ libp2p, graphsync, linkSystem }: DataTransferComponents, init: DataTransferInit = {}) {
+    checkNode(libp2p)
     if (graphsync != null && !(graphsync instanceof Exchange)) { throw new InvalidOptionError('graphsync', 'must be made by createGraphsync()') }
     this.config = checked(init)
     this.ownGraphsync = graphsync == null

@@ -1,5 +1,6 @@
 import type { Libp2p, PeerId } from '@libp2p/interface'
 import type { CID } from 'multiformats/cid'
+import { checkNode } from '../../shared/components.ts'
 import { InvalidOptionError, TransferFailedError } from '../../shared/errors.ts'
 import type {
   GraphExchange, GraphsyncBlock, GraphsyncInit, GraphsyncRequest, RequestOptions, RequestValidator
@@ -50,6 +51,7 @@ export class Exchange implements GraphExchange {
   private readonly outbound: Slots
 
   constructor ({ libp2p, linkSystem }: GraphsyncComponents, init: ExchangeInit = {}) {
+    checkNode(libp2p)
     this.linkSystem = linkSystem
     this.limits = {
       inbound: checked('maxInboundRequests', init.maxInboundRequests, MAX_REQUESTS),

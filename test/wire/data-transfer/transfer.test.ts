@@ -493,6 +493,7 @@ describe('data transfer: start and stop', () => {
   it('checks what it is made of', async () => {
     await using pair = await createPair()
     throws(() => createDataTransfer({ libp2p: pair.a, graphsync: {} as any }), { name: 'InvalidOptionError' })
+    throws(() => createDataTransfer({ libp2p: Promise.resolve(pair.a) as any }), { name: 'InvalidOptionError', field: 'libp2p' })
     for (const init of [{ acceptTimeout: 0 }, { maxRestarts: -1 }, { restartDelay: 1.5 }, { openTimeout: 2 ** 31 }, { stallTimeout: '5' as any }]) {
       throws(() => createDataTransfer({ libp2p: pair.a }, init), { name: 'InvalidOptionError', message: new RegExp(Object.keys(init)[0]) })
     }

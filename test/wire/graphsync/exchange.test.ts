@@ -405,6 +405,9 @@ describe('graphsync exchange', () => {
   it('checks its arguments', async () => {
     await using pair = await createPair()
     throws(() => createGraphsync({ libp2p: pair.a }, { maxInboundRequests: 0 }), { name: 'InvalidOptionError' })
+    for (const libp2p of [undefined, Promise.resolve(pair.a)] as any[]) {
+      throws(() => createGraphsync({ libp2p }), { name: 'InvalidOptionError', field: 'libp2p' })
+    }
     const exchange = createGraphsync({ libp2p: pair.a })
     await exchange.start()
     await exchange.start()

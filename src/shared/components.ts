@@ -1,0 +1,25 @@
+import { InvalidOptionError } from './errors.ts'
+
+interface Components {
+  linkSystem?: unknown
+  libp2p?: unknown
+  datastore?: unknown
+}
+
+/** What a subscriber and a publisher are made from. Throws InvalidOptionError. */
+export function checkComponents (components: Components | undefined): void {
+  if (components?.linkSystem == null) { throw new InvalidOptionError('linkSystem', 'is needed') }
+  const { linkSystem, libp2p, datastore } = components
+  has('linkSystem', linkSystem, 'load', 'must be a link system, as createLinkSystem() makes it')
+  if (libp2p != null) { checkNode(libp2p) }
+  has('datastore', datastore, 'put', 'must be a datastore')
+}
+
+/** Throws InvalidOptionError. */
+export function checkNode (libp2p: unknown): void {
+  if ((libp2p as any)?.peerId == null) { throw new InvalidOptionError('libp2p', 'must be a node: await createLibp2p()') }
+}
+
+function has (field: string, component: unknown, member: string, problem: string): void {
+  if (component != null && (component as any)[member] == null) { throw new InvalidOptionError(field, problem) }
+}
