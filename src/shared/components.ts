@@ -17,7 +17,9 @@ export function checkComponents (components: Components | undefined): void {
 
 /** Throws InvalidOptionError. */
 export function checkNode (libp2p: unknown): void {
-  if ((libp2p as any)?.peerId == null) { throw new InvalidOptionError('libp2p', 'must be a node: await createLibp2p()') }
+  if (libp2p == null || typeof (libp2p as any).then === 'function') {
+    throw new InvalidOptionError('libp2p', 'must be a node: await createLibp2p()')
+  }
 }
 
 function has (field: string, component: unknown, member: string, problem: string): void {

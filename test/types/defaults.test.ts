@@ -36,7 +36,7 @@ function defaultTags (path: string): Array<[string, string]> {
   return tags
 }
 
-const libp2p: any = { peerId: {} }
+const libp2p: any = {}
 const { config } = new Manager({ libp2p }) as any
 const { limits, memory } = new Exchange({ libp2p })
 const subscriber = subscriberConfig({}) as Record<string, any>
