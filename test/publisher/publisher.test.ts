@@ -130,6 +130,16 @@ describe('the root', () => {
     equal((await start({ topic: '/other' }, { datastore })).root, undefined)
   })
 
+  it('that is set while it starts wins over the given one, and stays', async () => {
+    for (const startFirst of [true, false]) {
+      const datastore = new MemoryDatastore()
+      const publisher = make({ root: ONE }, { datastore })
+      await Promise.all(startFirst ? [publisher.start(), publisher.setRoot(TWO)] : [publisher.setRoot(TWO), publisher.start()])
+      equal(publisher.root?.toString(), TWO.toString())
+      deepEqual(await datastore.get(new Key(`/dagsync/v1/no-topic/root/${id}`)), TWO.bytes)
+    }
+  })
+
   it('that is given wins over the stored one, and is stored; a restart does not bring it back', async () => {
     const datastore = new MemoryDatastore()
     await (await start({}, { datastore })).setRoot(ONE)
