@@ -67,6 +67,8 @@ describe('options', () => {
     ['a URL to listen on', 'http.listen', { http: { listen: 'http://127.0.0.1:80' } }],
     ['addresses that are text', 'http.addrs', { http: { addrs: ['/ip4/1.2.3.4/tcp/80/http'] as any } }],
     ['one address in place of a list', 'announceAddrs', { announceAddrs: multiaddr('/ip4/1.2.3.4/tcp/80/http') as any }],
+    ['one sender in place of a list', 'senders', { senders: { send: async () => ({}) } as any }],
+    ['a sender that cannot send', 'senders', { senders: [{}] as any }],
     ['a handler path with a query', 'http.handlerPath', { http: { handlerPath: 'a?b' } }]
   ]
   for (const [name, field, init, components] of bad) {
