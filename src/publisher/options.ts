@@ -44,6 +44,7 @@ export function publisherConfig (components: PublisherComponents, init: Publishe
   if (http == null && dtsync == null && ipnisync == null) {
     throw new InvalidOptionError('http', 'is needed, or a libp2p node: without them there is nothing to serve on')
   }
+  checkSenders(init.senders)
   const announceAddrs = toAddrs('announceAddrs', init.announceAddrs)
   const id = libp2p?.peerId ?? peerIdFromPrivateKey(privateKey as PrivateKey)
   return Object.freeze({
@@ -127,6 +128,13 @@ function parseListen (listen: string): Listen {
 function checkText (field: string, text: unknown): void {
   if (text !== undefined && (typeof text !== 'string' || text === '')) {
     throw new InvalidOptionError(field, 'must be a string that is not empty')
+  }
+}
+
+function checkSenders (senders: unknown): void {
+  if (senders == null) { return }
+  if (!Array.isArray(senders) || senders.some(sender => typeof sender?.send !== 'function')) {
+    throw new InvalidOptionError('senders', 'must be a list of announce senders')
   }
 }
 

@@ -26,7 +26,7 @@ export class Root {
   /** Reads the stored root, unless one was given: that one wins, and is stored. Throws InvalidOptionError when it is no CID. */
   async load (options?: AbortOptions): Promise<void> {
     if (this.#known) { return }
-    if (this.#value != null) { return this.set(this.#value, options) }
+    if (this.#value != null) { return this.#turns.take(async () => this.#known ? undefined : this.#put(this.#value, options)) }
     const stored = await this.#stored(options)
     if (this.#known) { return } // set meanwhile
     this.#value = stored
@@ -35,16 +35,18 @@ export class Root {
 
   /** Stored before it is served. In the order of the calls. */
   async set (cid: CID | undefined, options?: AbortOptions): Promise<void> {
-    return this.#turns.take(async () => {
-      options?.signal?.throwIfAborted()
-      if (cid == null) {
-        await this.#datastore?.delete(this.#key, options)
-      } else {
-        await this.#datastore?.put(this.#key, cid.bytes, options)
-      }
-      this.#value = cid
-      this.#known = true
-    })
+    return this.#turns.take(async () => this.#put(cid, options))
+  }
+
+  async #put (cid: CID | undefined, options?: AbortOptions): Promise<void> {
+    options?.signal?.throwIfAborted()
+    if (cid == null) {
+      await this.#datastore?.delete(this.#key, options)
+    } else {
+      await this.#datastore?.put(this.#key, cid.bytes, options)
+    }
+    this.#value = cid
+    this.#known = true
   }
 
   async #stored (options?: AbortOptions): Promise<CID | undefined> {

@@ -73,6 +73,8 @@ describe('options', () => {
     ['a URL to listen on', 'http.listen', { http: { listen: 'http://127.0.0.1:80' } }],
     ['addresses that are text', 'http.addrs', { http: { addrs: ['/ip4/1.2.3.4/tcp/80/http'] as any } }],
     ['one address in place of a list', 'announceAddrs', { announceAddrs: multiaddr('/ip4/1.2.3.4/tcp/80/http') as any }],
+    ['one sender in place of a list', 'senders', { senders: { send: async () => ({}) } as any }],
+    ['a sender that cannot send', 'senders', { senders: [{}] as any }],
     ['a handler path with a query', 'http.handlerPath', { http: { handlerPath: 'a?b' } }]
   ]
   for (const [name, field, init, components] of bad) {
@@ -138,6 +140,16 @@ describe('the root', () => {
     deepEqual(await datastore.get(new Key(`/dagsync/v1//t/root/${id}`)), ONE.bytes)
     deepEqual(await datastore.get(new Key(`/dagsync/v1/no-topic/root/${id}`)), TWO.bytes)
     equal((await start({ topic: '/other' }, { datastore })).root, undefined)
+  })
+
+  it('that is set while it starts wins over the given one, and stays', async () => {
+    for (const startFirst of [true, false]) {
+      const datastore = new MemoryDatastore()
+      const publisher = make({ root: ONE }, { datastore })
+      await Promise.all(startFirst ? [publisher.start(), publisher.setRoot(TWO)] : [publisher.setRoot(TWO), publisher.start()])
+      equal(publisher.root?.toString(), TWO.toString())
+      deepEqual(await datastore.get(new Key(`/dagsync/v1/no-topic/root/${id}`)), TWO.bytes)
+    }
   })
 
   it('that is given wins over the stored one, and is stored; a restart does not bring it back', async () => {
