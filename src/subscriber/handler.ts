@@ -14,6 +14,9 @@ export interface HandlerHost {
   /** Never rejects: a failure becomes an event. */
   syncAnnounced(handler: Handler, announce: Announce): Promise<void>
 
+  /** An announce that will not be synced. */
+  dropped(announce: Announce): void
+
   /** The handler has no work any more. */
   idle(handler: Handler): void
 }
@@ -86,7 +89,9 @@ export class Handler {
   }
 
   dropPending (): void {
+    const dropped = this.#pending
     this.#pending = undefined
+    if (dropped != null) { this.#host.dropped(dropped) }
   }
 
   async #drain (): Promise<void> {

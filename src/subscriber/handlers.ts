@@ -39,6 +39,7 @@ export class Handlers {
       slots: host.slots,
       signal: host.signal,
       syncAnnounced: async (handler, announce) => host.syncAnnounced(handler, announce),
+      dropped: announce => { host.dropped(announce) },
       idle: () => { this.#idle(key) }
     })
     this.#entries.set(key, { handler, idleSince: performance.now(), removed: false })

@@ -81,7 +81,8 @@ export class Session {
     this.#handlers = new Handlers(config.idleHandlerTTL, {
       slots: new Slots(config.maxAsyncSyncs),
       signal: this.#controller.signal,
-      syncAnnounced: async (handler, announce) => this.#syncAnnounced(handler, announce)
+      syncAnnounced: async (handler, announce) => this.#syncAnnounced(handler, announce),
+      dropped: ({ cid, peerId }) => { this.#receiver?.uncacheCid(cid, peerId) }
     })
     if (config.receiver != null) {
       const pubsub = components.pubsub ?? libp2p?.services.pubsub as PubSub | undefined
@@ -186,7 +187,10 @@ export class Session {
       onProgress,
       schemaType: ads || options.cid == null ? 'Advertisement' : undefined
     })
-    if (movesLatest && stopAt?.equals(cid) !== true) { await this.#finish(to.peerId, cid, count, run) }
+    if (!movesLatest || stopAt?.equals(cid) === true) { return cid }
+    // nor to the stop of a selector, which may not be here itself
+    if (selector != null && stop?.equals(cid) === true && !await this.#components.linkSystem.has(cid, run)) { return cid }
+    await this.#finish(to.peerId, cid, count, run)
     return cid
   }
 

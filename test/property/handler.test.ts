@@ -43,6 +43,7 @@ class Subject {
     this.handler = new Handler(peerId, {
       slots,
       signal,
+      dropped: () => {},
       idle: () => {},
       syncAnnounced: async (_handler, announce) => {
         this.announcedRunning = true

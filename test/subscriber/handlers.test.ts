@@ -18,7 +18,7 @@ describe('Handlers', () => {
   })
 
   function handlers (ttl: number, sync = async (_handler: Handler, _announce: Announce): Promise<void> => {}): Handlers {
-    return new Handlers(ttl, { slots: new Slots(8), signal, syncAnnounced: sync })
+    return new Handlers(ttl, { slots: new Slots(8), signal, syncAnnounced: sync, dropped: () => {} })
   }
 
   it('gives one handler per publisher', async () => {

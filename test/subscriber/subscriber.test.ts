@@ -2,12 +2,13 @@ import { describe, it } from 'node:test'
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict'
 import type { Metrics } from '@libp2p/interface'
 import { multiaddr } from '@multiformats/multiaddr'
+import type { CID } from 'multiformats/cid'
 import type { SyncProgressEvents } from '../../src/shared/types.ts'
 import { createLinkSystem } from '../../src/store/link-system.ts'
 import { createSubscriber } from '../../src/index.ts'
 import { TestNet } from '../../src/testing/index.ts'
 import { exploreAll, exploreFields, exploreRecursive, exploreRecursiveEdge, matcher, recursionLimitDepth } from '../../src/traversal/index.ts'
-import { gate, next, recorder, rest } from '../support/hall.ts'
+import { gate, next, randomCid, recorder, rest } from '../support/hall.ts'
 import { mkChain } from '../support/mk-chain.ts'
 
 describe('Subscriber', () => {
@@ -124,6 +125,25 @@ describe('Subscriber', () => {
     deepEqual(await rest(events), [])
   })
 
+  it('a selector that stops at what it begins with: latest does not move to a block that is not here', async () => {
+    await using net = new TestNet()
+    const { info, id, cids } = await net.publisher({ chain: 2 })
+    const { subscriber } = await net.subscriber()
+    const forced = async (stop: CID, cid?: CID): Promise<void> => {
+      const selector = exploreRecursive(recursionLimitDepth(3), exploreAll(exploreRecursiveEdge()), stop)
+      ok((await subscriber.sync(info, { cid, selector, forceUpdateLatest: true }))?.equals(stop))
+    }
+    const nowhere = await randomCid()
+    await forced(nowhere, nowhere)
+    await forced(cids[0])
+    equal(await subscriber.getLatestSync(id), undefined)
+    await subscriber.sync(info, { cid: cids[0] })
+    const events = subscriber.onSyncFinished()
+    await forced(cids[0])
+    equal((await next(events)).count, 0)
+    ok((await subscriber.getLatestSync(id))?.equals(cids[0]))
+  })
+
   it('a default sequence of the caller is wrapped with the limit and the stop link', async () => {
     await using net = new TestNet()
     const publisher = await net.publisher({ chain: 6 })
@@ -155,7 +175,7 @@ describe('Subscriber', () => {
     running.open()
     ok((await next(events)).cid.equals(cids[1]))
     syncs.openAll()
-    await subscriber.sync(info)
+    await subscriber.announce(cids[0], info) // is heard again
     equal((await next(events)).count, 1)
     await subscriber.stop()
     deepEqual(await rest(events), [])
