@@ -222,6 +222,30 @@ describe('HTTP client over sockets, on the wire', () => {
     for (const err of await Promise.all(all.slice(0, 64))) { match(err.message, /stopped/) }
   })
 
+  it('gives no connection to a waiting request that has just been aborted: another one gets it', { timeout: 20_000 }, async () => {
+    for (let ticks = 0; ticks < 8; ticks++) {
+      let answering = false
+      let asked = 0
+      const { promise: full, resolve } = Promise.withResolvers<void>()
+      await using server = await rawServer(() => {
+        if (++asked === 64) { resolve() }
+        return answering ? 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok' : undefined
+      })
+      const client = createHttpClient()
+      const signals = Array.from({ length: 65 }, () => new AbortController())
+      const all = signals.map(async ({ signal }) => await client.request(server.url, { ...init, signal }).then(() => 'answer', err => err))
+      const next = client.request(server.url, { ...init, timeout: 2000 })
+      await full
+      answering = true
+      signals[0].abort()
+      for (let i = 0; i < ticks; i++) { await null }
+      signals[64].abort()
+      equal((await next).status, 200, `${ticks} ticks between`)
+      await client.stop()
+      await Promise.all(all)
+    }
+  })
+
   it('repeats a request on a new connection when the kept one is closed under it', async () => {
     let answers = 0
     await using server = await rawServer(socket => {

@@ -92,16 +92,16 @@ export class ConnectionPool {
 
   private async wait (deadline: Deadline): Promise<Connection> {
     deadline.check()
-    let waiter: Waiter | undefined
     try {
       return await new Promise<Connection>((resolve, reject) => {
-        waiter = { resolve: connection => { this.waiters.delete(waiter!); resolve(connection) }, reject }
+        // Left at once: a connection that comes before our turn in the queue of microtasks would be nobody's.
+        const leave = (): void => { this.waiters.delete(waiter) }
+        const waiter: Waiter = { resolve: connection => { leave(); resolve(connection) }, reject: reason => { leave(); reject(reason) } }
         this.waiters.add(waiter)
-        deadline.onEnd = reject
+        deadline.onEnd = waiter.reject
       })
     } finally {
       deadline.onEnd = undefined
-      if (waiter != null) { this.waiters.delete(waiter) }
     }
   }
 }
