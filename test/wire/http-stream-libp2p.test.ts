@@ -102,6 +102,33 @@ describe('a client of HTTP over a stream', () => {
     await untilStreams(pair.a, PROTOCOL, 2)
   })
 
+  for (const [first, last] of [[60, 0], [0, 60]]) {
+    it(`gives no stream to a waiting request that is aborted just ${first === 60 ? 'before' : 'after'} one is free: another one gets it`, async () => {
+      for (let ticks = 0; ticks < 4; ticks++) {
+        const full = Promise.withResolvers<void>()
+        const held = Promise.withResolvers<void>()
+        let count = 0
+        await using pair = await served(async () => {
+          if (++count === 60) { full.resolve() }
+          if (count <= 60) { await held.promise }
+          return answer()
+        })
+        const ask = async (options: Partial<StreamRequestInit>): Promise<unknown> => {
+          return pair.client.request(pair.b.peerId, [PROTOCOL], { ...get, ...options })
+        }
+        const signals = Array.from({ length: 61 }, () => new AbortController())
+        const all = signals.map(async ({ signal }) => ask({ signal }).catch(() => {}))
+        const next = ask({ timeout: 2_000 })
+        await full.promise
+        signals[first].abort()
+        for (let i = 0; i < ticks; i++) { await null }
+        signals[last].abort()
+        await next.finally(held.resolve)
+        await Promise.all(all)
+      }
+    })
+  }
+
   it('waits for one no longer than it may, and leaves its place to the next', async () => {
     let open = (): void => {}
     const gate = new Promise<void>(resolve => { open = resolve })

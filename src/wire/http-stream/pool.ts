@@ -181,7 +181,10 @@ export class StreamPool {
   private async wait (deadline: Deadline): Promise<ClientStream | undefined> {
     const { promise, resolve, reject } = Promise.withResolvers<ClientStream | undefined>()
     const waiter: Waiter = { resolve: stream => { this.waiters.delete(waiter); resolve(stream) } }
-    deadline.onEnd = reject
+    deadline.onEnd = reason => {
+      this.waiters.delete(waiter) // at once: what came before our turn in the queue of microtasks would be nobody's
+      reject(reason)
+    }
     this.waiters.add(waiter)
     try {
       deadline.check()
