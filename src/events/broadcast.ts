@@ -1,4 +1,5 @@
 import type { AbortOptions } from '@libp2p/interface'
+import { Queue } from '../shared/queue.ts'
 
 /** How a reader of a Broadcast behaves. */
 export interface ReaderOptions extends AbortOptions {
@@ -32,8 +33,7 @@ type Waiter<T> = (result: IteratorResult<T, void>) => void
 
 // A generator function would register only at its first next(): events in between would be lost.
 class Reader<T> implements AsyncGenerator<T, void, undefined> {
-  readonly #pending: T[] = []
-  #head = 0 // what is before it has been read: shift() costs as much as all that waits
+  readonly #pending = new Queue<T>()
   readonly #waiting: Array<Waiter<T>> = []
   readonly #maxPending: number
   readonly #signal?: AbortSignal
@@ -48,7 +48,7 @@ class Reader<T> implements AsyncGenerator<T, void, undefined> {
   }
 
   readonly #abort = (): void => {
-    this.#pending.length = this.#head = 0
+    this.#pending.clear()
     this.end()
     this.#leave()
   }
@@ -57,7 +57,7 @@ class Reader<T> implements AsyncGenerator<T, void, undefined> {
     const waiter = this.#waiting.shift()
     if (waiter != null) { return waiter({ done: false, value }) }
     this.#pending.push(value)
-    if (this.#size > this.#maxPending) { this.#shift() }
+    if (this.#pending.length > this.#maxPending) { this.#pending.shift() }
   }
 
   end (): void {
@@ -67,24 +67,9 @@ class Reader<T> implements AsyncGenerator<T, void, undefined> {
   }
 
   async next (): Promise<IteratorResult<T, void>> {
-    if (this.#size > 0) { return { done: false, value: this.#shift() } }
+    if (this.#pending.length > 0) { return { done: false, value: this.#pending.shift() as T } }
     if (this.#ended) { return { done: true, value: undefined } }
     return new Promise(resolve => { this.#waiting.push(resolve) })
-  }
-
-  get #size (): number {
-    return this.#pending.length - this.#head
-  }
-
-  #shift (): T {
-    const pending = this.#pending
-    const value = pending[this.#head]
-    pending[this.#head++] = undefined as T
-    if (this.#head * 2 > pending.length) {
-      pending.splice(0, this.#head)
-      this.#head = 0
-    }
-    return value
   }
 
   async return (): Promise<IteratorResult<T, void>> {

@@ -1,3 +1,4 @@
+import { Queue } from '../../shared/queue.ts'
 import type { Key } from './keys.ts'
 import type { ParsedResponse } from './parse.ts'
 
@@ -11,12 +12,11 @@ export interface Item {
 
 /** What a responder said of the links of its walk and nobody has walked yet. */
 export class ItemQueue {
-  private items: Item[] = []
-  private head = 0
+  private readonly items = new Queue<Item>()
   bytes = 0
 
   get length (): number {
-    return this.items.length - this.head
+    return this.items.length
   }
 
   /** The block goes with the first item that has its link; as in Go, the others load it from the store. */
@@ -38,22 +38,13 @@ export class ItemQueue {
   }
 
   shift (): Item | undefined {
-    const { items } = this
-    if (this.head === items.length) { return undefined }
-    const item = items[this.head]
-    items[this.head++] = undefined as any
-    this.bytes -= item.block?.length ?? 0
-    if (this.head === items.length) {
-      items.length = this.head = 0
-    } else if (this.head > 4096) {
-      items.splice(0, this.head)
-      this.head = 0
-    }
+    const item = this.items.shift()
+    this.bytes -= item?.block?.length ?? 0
     return item
   }
 
   clear (): void {
-    this.items = []
-    this.head = this.bytes = 0
+    this.items.clear()
+    this.bytes = 0
   }
 }

@@ -1,5 +1,6 @@
 import type { CID } from 'multiformats/cid'
 import { BlockTooLargeError, ContentNotFoundError, StalledError, TransferFailedError } from '../../shared/errors.ts'
+import { Queue } from '../../shared/queue.ts'
 import type { GraphsyncBlock, RequestOptions } from '../../shared/types/graphsync.ts'
 import type { SelectorNode } from '../../shared/types/selector.ts'
 import type { LinkSystem } from '../../shared/types/store.ts'
@@ -42,7 +43,7 @@ export class OutgoingRequest extends Inflow {
   private unfollowed: number | undefined
   private missing: Error | undefined
   private stepping = false
-  private ahead: Ahead[] = []
+  private readonly ahead = new Queue<Ahead>()
   private running: Promise<{ error: unknown } | undefined> | undefined
   private walked = false
   private cancelled = false
@@ -105,7 +106,7 @@ export class OutgoingRequest extends Inflow {
     this.options.signal?.removeEventListener('abort', this.abort)
     this.peer.held--
     this.fail(new TransferFailedError('the request is over'))
-    this.ahead = []
+    this.ahead.clear()
     this.peer.requests.delete(this.key)
     if (this.online && this.status == null && this.peer.unsettled.size < MAX_UNSETTLED) { this.peer.unsettled.add(this.key) }
     this.cancel()
