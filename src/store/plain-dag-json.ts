@@ -104,7 +104,7 @@ function readSpecial (): CID | Uint8Array {
     skipText()
     const cid = canonicalBase32(bytes, from, at - 1)
     expect(0x7d)
-    if (cid == null) { throw NOT_PLAIN }
+    if (cid?.[0] !== 1) { throw NOT_PLAIN } // CID.decode() takes a version 0 in base32, which is none
     try {
       return CID.decode(cid)
     } catch {

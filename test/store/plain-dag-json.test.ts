@@ -51,6 +51,7 @@ describe('readPlainDagJson()', () => {
       `{"/":"${LINK}","x":1}`, '{"/":"bx"}', '{"/":"baaaa"}', '{"/":"QmdfTbBqBPQ7VNxZEYEj14VmRuZBkqFbiwReogJgS1zR1n"}', `{"/":"${LINK.toUpperCase()}"}`,
       '{"/":1}', '{"/":{}}', '{"/":{"bytes":"AQ="}}', '{"/":{"bytes":"AQ=="}}', '{"/":{"bytes":"AR"}}', '{"/":{"bytes":"A"}}',
       '{"/":{"bytes":"A-_B"}}', '{"/":{"bytes":"AQ","x":1}}', '{"/":{"bytes":"AQ"},"x":1}', '{"/":{"bytes":1}}', '{"/":{"bytes":"AQ',
+      `{"/":"bac${LINK.slice(3)}"}`, // of version 0, with the prefix of a base
       `${'['.repeat(65)}${']'.repeat(65)}`
     ]
     for (const text of others) { equal(read(text), undefined, text) }

@@ -107,12 +107,12 @@ export class Pull {
 
   /** Ends the pull, also at the peer, when it may still be at work. */
   close (): void {
+    this.cancel() // once more when it was stopped before: a request may have been opened since
     if (this.closed) { return }
     this.closed = true
     const { options, onClose } = this.init
     options.signal?.removeEventListener('abort', this.abort)
     this.watch.stop()
-    this.cancel()
     onClose()
   }
 
