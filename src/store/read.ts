@@ -16,10 +16,11 @@ export function readBlock (blockstore: Blockstore, cid: CID, options: AbortOptio
   options.signal?.throwIfAborted()
   if (holdsItself(cid)) { return cid.multihash.digest }
   const chunks = blockstore.get(cid, options)
-  if (chunks == null || ArrayBuffer.isView(chunks) || !(Symbol.iterator in chunks || Symbol.asyncIterator in chunks)) {
-    throw new TypeError('get() of the blockstore must give a generator of bytes') // older interfaces have the bytes, or a promise
+  if (chunks != null && !ArrayBuffer.isView(chunks)) {
+    if (Symbol.iterator in chunks) { return concat([...chunks]) }
+    if (Symbol.asyncIterator in chunks) { return readAsync(chunks, options.signal) }
   }
-  return Symbol.iterator in chunks ? concat([...chunks]) : readAsync(chunks, options.signal)
+  throw new TypeError('get() of the blockstore must give a generator of bytes') // older interfaces have the bytes, or a promise
 }
 
 function readAsync (chunks: AsyncGenerator<Uint8Array>, signal?: AbortSignal): Promise<Uint8Array> {

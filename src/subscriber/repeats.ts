@@ -20,7 +20,6 @@ export class RepeatGuard {
   private readonly init: RepeatLimit
   private repeats: Repeats | undefined
   private loads = 0
-  private counted = 0
 
   constructor (init: RepeatLimit) {
     this.init = init
@@ -32,9 +31,8 @@ export class RepeatGuard {
     if (beyondNew && this.loads++ < limit) { return } // so few are never over it, and cost nothing
     this.repeats ??= new Repeats()
     this.repeats.add(cid)
-    this.counted++
-    const { count } = this.repeats
-    if ((beyondNew ? count - (this.counted - count) : count) > limit) { throw new RepeatLimitError(cid, limit) }
+    // the first `limit` loads count as new: once half of all are repeats, these are `limit` more than what was new since
+    if (this.repeats.count > (beyondNew ? this.loads / 2 : limit)) { throw new RepeatLimitError(cid, limit) }
   }
 }
 

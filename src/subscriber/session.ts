@@ -188,8 +188,8 @@ export class Session {
       schemaType: ads || options.cid == null ? 'Advertisement' : undefined
     })
     if (!movesLatest || stopAt?.equals(cid) === true) { return cid }
-    // nor to the stop of a selector, which may not be here itself
-    if (selector != null && stop?.equals(cid) === true && !await this.#components.linkSystem.has(cid, run)) { return cid }
+    const isOwnStop = selector != null && stop?.equals(cid) === true // of the caller's selector, and may not be here itself
+    if (isOwnStop && !await this.#components.linkSystem.has(cid, { signal: run.signal })) { return cid }
     await this.#finish(to.peerId, cid, count, run)
     return cid
   }

@@ -179,6 +179,7 @@ export class StreamPool {
 
   /** For a stream; undefined: for leave to open one. */
   private async wait (deadline: Deadline): Promise<ClientStream | undefined> {
+    deadline.check()
     const { promise, resolve, reject } = Promise.withResolvers<ClientStream | undefined>()
     const waiter: Waiter = { resolve: stream => { this.waiters.delete(waiter); resolve(stream) } }
     deadline.onEnd = reason => {
@@ -187,11 +188,9 @@ export class StreamPool {
     }
     this.waiters.add(waiter)
     try {
-      deadline.check()
       return await promise
     } finally {
       deadline.onEnd = undefined
-      this.waiters.delete(waiter)
     }
   }
 
