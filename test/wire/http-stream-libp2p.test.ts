@@ -1,6 +1,7 @@
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict'
 import { getEventListeners, once } from 'node:events'
 import { describe, it } from 'node:test'
+import type { Connection } from '@libp2p/interface'
 import type { StreamReader } from '../../src/wire/streams.ts'
 import { HttpStreamClient } from '../../src/wire/http-stream/client.ts'
 import type { HttpStreamClientInit, StreamRequestInit } from '../../src/wire/http-stream/client.ts'
@@ -10,7 +11,7 @@ import { HttpStreamServer } from '../../src/wire/http-stream/server.ts'
 import type { HttpStreamServerInit } from '../../src/wire/http-stream/server.ts'
 import { RawServer, RawStream, response, untilStreams } from './http-kit.ts'
 import { createPair } from './nodes.ts'
-import type { Pair } from './nodes.ts'
+import type { Encrypter, Pair } from './nodes.ts'
 
 const PROTOCOL = '/http/1.1'
 const MiB = 1024 * 1024
@@ -26,9 +27,11 @@ interface Served extends Pair {
 }
 
 /** a has a client, b serves. */
-async function served (handle: Handle, init: Partial<HttpStreamServerInit> & HttpStreamClientInit = {}): Promise<Served> {
-  const pair = await createPair()
-  const { maxIdle, ...serverInit } = init
+async function served (
+  handle: Handle, init: Partial<HttpStreamServerInit> & HttpStreamClientInit & { encrypter?: Encrypter } = {}
+): Promise<Served> {
+  const { maxIdle, encrypter, ...serverInit } = init
+  const pair = await createPair(encrypter)
   const server = new HttpStreamServer({ libp2p: pair.b }, { handle }, { protocols: [PROTOCOL], ...serverInit })
   const client = new HttpStreamClient({ libp2p: pair.a }, { maxIdle, idleTimeout: init.idleTimeout })
   await server.start()
@@ -39,6 +42,18 @@ async function served (handle: Handle, init: Partial<HttpStreamServerInit> & Htt
 async function played (play: RawServer['answer'], init?: HttpStreamClientInit): Promise<Pair & { client: HttpStreamClient, raw: RawServer }> {
   const pair = await createPair()
   return { ...pair, client: new HttpStreamClient({ libp2p: pair.a }, init), raw: await RawServer.start(pair.b, PROTOCOL, play) }
+}
+
+/** Counts what goes to the socket that is under a connection of TCP from now on. */
+function countWrites (connection: Connection): { writes: number } {
+  const count = { writes: 0 }
+  const { socket } = (connection as any).maConn
+  const { write } = socket
+  socket.write = (...args: unknown[]) => {
+    count.writes++
+    return write.apply(socket, args)
+  }
+  return count
 }
 
 describe('a client of HTTP over a stream', () => {
@@ -76,6 +91,17 @@ describe('a client of HTTP over a stream', () => {
     await untilStreams(pair.b, PROTOCOL, 0)
     await rejects(pair.client.request(pair.b.peerId, [PROTOCOL], get), { name: 'TransferFailedError', message: /stopped/ })
   })
+
+  for (const encrypter of ['tls', 'noise'] as const) {
+    it(`asks and is answered in one write each, over ${encrypter}`, async () => {
+      await using pair = await served(() => answer(), { encrypter })
+      await pair.client.request(pair.b.peerId, [PROTOCOL], get)
+      const counts = [pair.a, pair.b].map(node => countWrites(node.getConnections()[0]))
+      for (let i = 0; i < 10; i++) { await pair.client.request(pair.b.peerId, [PROTOCOL], get) }
+      deepEqual(counts.map(({ writes }) => writes), [10, 10])
+      pair.client.stop()
+    })
+  }
 
   it('asks on further streams at once, and keeps a few', async () => {
     const all = Promise.withResolvers<void>()

@@ -1,6 +1,7 @@
 import type { AbortOptions, Libp2p, PeerId, Stream } from '@libp2p/interface'
 import { Deadline } from '../../shared/deadline.ts'
 import { DagsyncError, TransferFailedError } from '../../shared/errors.ts'
+import { joinWrites } from '../streams.ts'
 import { headBytes, writeRequestHead } from './head.ts'
 import type { HttpHeaders } from './head.ts'
 import { StreamPool } from './pool.ts'
@@ -159,7 +160,9 @@ export class HttpStreamClient {
 
   /** Takes a stream that is open and was not used, for a request that comes soon. */
   adopt (peer: PeerId, protocols: string[], stream: Stream): void {
-    if (this.ended) { stream.abort(stoppedError()) } else { this.pool(keyOf(peer, protocols), peer, protocols).adopt(stream) }
+    if (this.ended) { return stream.abort(stoppedError()) }
+    this.joinWrites(peer)
+    this.pool(keyOf(peer, protocols), peer, protocols).adopt(stream)
   }
 
   /** Ends the requests under way, and every stream. Requests fail from then on. */
@@ -186,8 +189,11 @@ export class HttpStreamClient {
     if (kept != null) { return kept }
     const pool: StreamPool = new StreamPool({
       open: async signal => {
-        const connection = this.libp2p.getConnections?.(peer).find(({ status, limits }) => status === 'open' && limits == null)
-        return connection?.newStream(protocols, { signal }) ?? this.libp2p.dialProtocol(peer, protocols, { signal })
+        const { libp2p } = this
+        const connection = libp2p.getConnections?.(peer).find(({ status, limits }) => status === 'open' && limits == null)
+        const stream = await (connection?.newStream(protocols, { signal }) ?? libp2p.dialProtocol(peer, protocols, { signal }))
+        this.joinWrites(peer)
+        return stream
       },
       idleTimeout: this.idleTimeout,
       maxIdle: this.maxIdle,
@@ -196,6 +202,10 @@ export class HttpStreamClient {
     })
     this.pools.set(key, pool)
     return pool
+  }
+
+  private joinWrites (peer: PeerId): void {
+    this.libp2p.getConnections?.(peer).forEach(joinWrites)
   }
 
   /** One timer for all that idles: streams come and go with every request. */

@@ -1,6 +1,7 @@
-import type { Libp2p, Startable, Stream } from '@libp2p/interface'
+import type { Connection, Libp2p, Startable, Stream } from '@libp2p/interface'
 import { TransferFailedError } from '../../shared/errors.ts'
 import { Turns } from '../../shared/turns.ts'
+import { joinWrites } from '../streams.ts'
 import type { HttpHandler } from './handler.ts'
 import { serve } from './serve.ts'
 import type { ServeOptions } from './serve.ts'
@@ -40,7 +41,7 @@ export class HttpStreamServer implements Startable {
       const { protocols, maxInboundStreams = MAX_INBOUND_STREAMS } = this.init
       try {
         for (const protocol of new Set(protocols)) {
-          await this.libp2p.handle(protocol, stream => { void this.serve(stream) }, { maxInboundStreams })
+          await this.libp2p.handle(protocol, this.onStream, { maxInboundStreams })
           this.handled.push(protocol)
         }
       } catch (error) {
@@ -64,7 +65,8 @@ export class HttpStreamServer implements Startable {
     await this.libp2p.unhandle(handled)
   }
 
-  private async serve (stream: Stream): Promise<void> {
+  private readonly onStream = async (stream: Stream, connection: Connection): Promise<void> => {
+    joinWrites(connection)
     this.streams.add(stream)
     await serve(stream, this.handler, this.init)
     this.streams.delete(stream)
