@@ -290,8 +290,10 @@ export class Session {
 
   /** latest first: what the event sets off must find it moved. */
   async #finish (peerId: PeerId, cid: CID, count: number, run: Run): Promise<void> {
+    await this.#kept.latest.written(peerId) // by a sync that was left behind
     run.signal.throwIfAborted()
     await this.#kept.latest.set(peerId, cid)
+    if (run.left) { return }
     this.#kept.events.emit({ cid, peerId, count })
   }
 

@@ -1,0 +1,107 @@
+import { describe, it } from 'node:test'
+import { deepEqual, equal, ok, rejects } from 'node:assert/strict'
+import { MemoryDatastore } from 'datastore-core'
+import type { CID } from 'multiformats/cid'
+import { TestNet } from '../../src/testing/index.ts'
+import { inTime, next, rest } from '../support/hall.ts'
+
+/** A datastore of which the first put takes until it is let go. */
+function slowDatastore (): { datastore: MemoryDatastore, reached: Promise<void>, letGo(): void, ended: Promise<void> } {
+  const datastore = new MemoryDatastore()
+  const reached = Promise.withResolvers<void>()
+  const gate = Promise.withResolvers<void>()
+  const ended = Promise.withResolvers<void>()
+  const put = datastore.put.bind(datastore)
+  let puts = 0
+  datastore.put = (async (...args: Parameters<typeof put>) => {
+    const first = puts++ === 0
+    if (first) {
+      reached.resolve()
+      await gate.promise
+    }
+    const key = put(...args)
+    if (first) { setImmediate(ended.resolve) }
+    return key
+  }) as never
+  return { datastore, reached: reached.promise, letGo: gate.resolve, ended: ended.promise }
+}
+
+const same = (a: CID | undefined, b: CID): void => { ok(a?.equals(b), `${a} is not ${b}`) }
+
+describe('a datastore that answers long after an abort', () => {
+  it('has no SyncFinished of a sync that was rejected; the next sync has one', async () => {
+    await using net = new TestNet()
+    const { info, cids } = await net.publisher({ chain: 2 })
+    const { datastore, reached, letGo, ended } = slowDatastore()
+    const { subscriber } = await net.subscriber({ components: { datastore } })
+    const events = subscriber.onSyncFinished()
+    const controller = new AbortController()
+    const sync = subscriber.sync(info, { signal: controller.signal })
+    await reached
+    controller.abort(new Error('enough'))
+    await rejects(inTime(sync), /enough/)
+    letGo()
+    await ended
+    same(await subscriber.sync(info), cids[0])
+    const { cid, count } = await next(events)
+    same(cid, cids[0])
+    equal(count, 0)
+    await subscriber.stop()
+    deepEqual(await rest(events), [])
+  })
+
+  it('does not move latest back: what was written after it stays', async () => {
+    await using net = new TestNet()
+    const publisher = await net.publisher({ chain: 2 })
+    const { datastore, reached, letGo } = slowDatastore()
+    const { subscriber } = await net.subscriber({ components: { datastore } })
+    const controller = new AbortController()
+    const left = subscriber.sync(publisher.info, { signal: controller.signal })
+    await reached
+    controller.abort(new Error('enough'))
+    await rejects(inTime(left), /enough/)
+    await publisher.extend(2)
+    const walked = Promise.withResolvers<void>()
+    const sync = subscriber.sync(publisher.info, {
+      blockHook: (_peerId, cid) => { if (cid.equals(publisher.cids[3])) { walked.resolve() } }
+    })
+    await inTime(walked.promise)
+    letGo()
+    same(await inTime(sync), publisher.cids[0])
+    same(await subscriber.getLatestSync(publisher.id), publisher.cids[0])
+  })
+
+  it('does not hold up a sync for ever that waits for it', async () => {
+    await using net = new TestNet()
+    const publisher = await net.publisher({ chain: 1 })
+    const { datastore, reached, letGo, ended } = slowDatastore()
+    const { subscriber } = await net.subscriber({ stallTimeout: 300, components: { datastore } })
+    const events = subscriber.onSyncFinished()
+    const left = subscriber.sync(publisher.info)
+    await reached
+    await rejects(inTime(left), { name: 'StalledError' })
+    await publisher.extend(1)
+    await rejects(inTime(subscriber.sync(publisher.info)), { name: 'StalledError' })
+    letGo()
+    await ended
+    same(await subscriber.getLatestSync(publisher.id), publisher.cids[1])
+    await subscriber.stop()
+    deepEqual(await rest(events), [])
+  })
+
+  it('is heard of by nobody after stop() and start()', async () => {
+    await using net = new TestNet()
+    const { info, cids } = await net.publisher({ chain: 1 })
+    const { datastore, reached, letGo, ended } = slowDatastore()
+    const { subscriber } = await net.subscriber({ receiver: {}, components: { datastore } })
+    await subscriber.announce(cids[0], info)
+    await reached
+    await inTime(subscriber.stop())
+    await subscriber.start()
+    const events = subscriber.onSyncFinished()
+    letGo()
+    await ended
+    await subscriber.stop()
+    deepEqual(await rest(events), [])
+  })
+})
