@@ -69,7 +69,7 @@ export class Publisher implements Startable, AsyncDisposable {
       const { allowPeer } = dtsync
       this.#dtsync = new DtsyncServer(dtsync.libp2p, { topic: dtsync.topic, linkSystem, allowPeer }, dtsync)
     }
-    const handlerInit = { root: () => this.root, onServed: servedMetrics(components.metrics ?? libp2p?.metrics) }
+    const handlerInit = { root: () => this.root, onServed: servedMetrics(components.metrics ?? libp2p?.metrics, this.#log) }
     if (http != null) {
       const { privateKey, handlerPath, headTopic } = http
       this.#handler = createHttpHandler({ linkSystem, privateKey, log: this.#log }, {

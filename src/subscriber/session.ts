@@ -75,7 +75,7 @@ export class Session {
     this.#config = config
     this.#kept = kept
     this.#log = logger?.forComponent('dagsync:subscriber')
-    this.#metrics = createMetrics(components.metrics ?? libp2p?.metrics)
+    this.#metrics = createMetrics(components.metrics ?? libp2p?.metrics, this.#log)
     const prefetch = config.prefetch === false ? config.prefetch : new AheadBudget(config.prefetch)
     this.#router = new Router({ ...components, logger }, { ...config, prefetch }, kept.addressBook)
     this.#handlers = new Handlers(config.idleHandlerTTL, {

@@ -373,6 +373,13 @@ describe('metrics', () => {
     await fetch(url(publisher, `/${ONE}`))
     deepEqual(counts, { dagsync_publisher_heads_total: 1, dagsync_publisher_bytes_total: 265, dagsync_publisher_missing_total: 1 })
   })
+
+  it('that throw keep nobody from what is served', async () => {
+    const metrics: any = { registerCounter: () => ({ increment () { throw new Error('no counter') } }) }
+    const publisher = await start({ root: ONE }, { metrics })
+    equal(await head(publisher), ONE.toString())
+    equal((await fetch(url(publisher, `/${ONE}`))).status, 404)
+  })
 })
 
 describe('keys', () => {

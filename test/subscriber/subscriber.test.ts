@@ -101,6 +101,23 @@ describe('Subscriber', () => {
     })
   })
 
+  it('does its work with metrics of which every counter throws', async () => {
+    await using net = new TestNet()
+    const publisher = await net.publisher({ chain: 2 })
+    const metrics = { registerCounter: () => ({ increment () { throw new Error('no counter') } }) } as unknown as Metrics
+    const { subscriber } = await net.subscriber({ receiver: {}, components: { metrics } })
+    const events = subscriber.onSyncFinished()
+    ok((await subscriber.sync(publisher.info))?.equals(publisher.cids[0]))
+    equal((await next(events)).count, 2)
+    await rejects(subscriber.sync(publisher.info, { cid: await randomCid() }), { name: 'ContentNotFoundError' })
+    for (let i = 0; i < 2; i++) {
+      const [cid] = await publisher.extend(1)
+      await subscriber.announce(cid, publisher.info)
+      const { count, error } = await next(events)
+      deepEqual({ count, error }, { count: 1, error: undefined })
+    }
+  })
+
   it('a selector is used as it is: without the stop at latest, and latest stays', async () => {
     await using net = new TestNet()
     const { publisher, linkSystem: source, info, id } = await net.publisher()
