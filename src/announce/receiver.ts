@@ -190,9 +190,10 @@ export class Receiver implements Startable, AsyncDisposable {
   }
 
   private admits (peer: PeerId): boolean {
-    const allowed = this.init.allowPeer?.(peer) ?? true
+    const allowed: unknown = this.init.allowPeer == null || this.init.allowPeer(peer)
+    if (typeof (allowed as any)?.then === 'function') { throw new InvalidOptionError('allowPeer', 'must give true or false, not a promise') }
     if (!allowed) { this.log?.('ignored an announce of %p: not allowed', peer) }
-    return allowed
+    return Boolean(allowed)
   }
 
   private admit (announce: Announce): Announce | undefined {

@@ -232,6 +232,19 @@ describe('receiver: gossip', () => {
     deepEqual((await receiver.next()).addrs.map(String), ['/ip4/127.0.0.1/tcp/9999'])
   })
 
+  it('lets nobody in by an allowPeer that gives nothing, or a promise', async () => {
+    for (const given of [undefined, null, 0, '']) {
+      await using receiver = await newReceiver({ allowPeer: (() => given) as never })
+      await receiver.direct(many[0], { id: publisher, multiaddrs: addrs })
+      equal(await waiting(receiver), undefined)
+    }
+    const pubsub = new FakePubSub(other)
+    await using receiver = await newReceiver({ allowPeer: (async () => true) as never }, pubsub)
+    gossip(pubsub, publisher, { cid: many[0], addrs: [] })
+    equal(await waiting(receiver), undefined)
+    await rejects(receiver.direct(many[0], { id: publisher, multiaddrs: addrs }), { name: 'InvalidOptionError', field: 'allowPeer' })
+  })
+
   it('is not stopped by an allowPeer that throws', async () => {
     const pubsub = new FakePubSub(await newPeer())
     const allowPeer = (peer: PeerId): boolean => {
