@@ -31,6 +31,23 @@ function gossip (pubsub: FakePubSub, from: PeerId, message: Parameters<typeof en
   pubsub.receive({ type: 'signed', topic: TOPIC, from, data: encodeAnnounce(message) })
 }
 
+describe('receiver: as an iterable', () => {
+  it('ends by stop(), also where start() follows at once: what comes then is for the next loop', async () => {
+    await using receiver = await newReceiver()
+    const read = async (): Promise<number> => {
+      const heard = await Array.fromAsync(receiver)
+      return heard.length
+    }
+    const first = read()
+    await receiver.direct(many[0], { id: publisher, multiaddrs: addrs })
+    void receiver.stop()
+    void receiver.start()
+    equal(await first, 1)
+    await receiver.direct(many[0], { id: publisher, multiaddrs: addrs })
+    ok(await waiting(receiver))
+  })
+})
+
 describe('receiver: what Go does, vectors', () => {
   it('passes and drops what the Go receiver passes and drops', async () => {
     const { h1, h2, h3, publisher: id, steps } = vectors('announce-receiver')
@@ -186,6 +203,22 @@ describe('receiver: direct announces', () => {
     await using receiver = await newReceiver({ resend: true }, pubsub)
     await receiver.direct(many[0], info)
     ok(await waiting(receiver))
+  })
+
+  it('ends a republish whose service never answers, by abort and by stop(), also where start() follows at once', async () => {
+    const pubsub = new FakePubSub(relay)
+    pubsub.publish = async () => new Promise(() => {})
+    await using receiver = await newReceiver({ resend: true }, pubsub)
+    const controller = new AbortController()
+    const aborted = receiver.direct(many[0], info, { signal: controller.signal })
+    controller.abort(new Error('enough'))
+    await rejects(aborted, { message: 'enough' })
+    for (const cid of many.slice(1, 3)) {
+      const stopped = receiver.direct(cid, info)
+      void receiver.stop()
+      void receiver.start()
+      await rejects(stopped, { name: 'ReceiverClosedError' })
+    }
   })
 
   it('ends a republish that waits for a stream, by abort and by stop()', async () => {
