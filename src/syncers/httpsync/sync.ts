@@ -7,6 +7,7 @@ import type { CID } from 'multiformats/cid'
 import { HTTP_RETRY, HTTP_TIMEOUT, MAX_BLOCK_SIZE, PREFETCH } from '../../shared/constants.ts'
 import { HeadQueryError, InvalidOptionError, UnexpectedSignerError } from '../../shared/errors.ts'
 import { LongLoop } from '../../shared/event-loop.ts'
+import { LONGEST_TIMER } from '../../shared/positive.ts'
 import type { HttpRetry, LinkSystem, Prefetch, SelectorNode, Syncer, SyncerSyncOptions } from '../../shared/types.ts'
 import { readBlock } from '../../store/read.ts'
 import { holdsItself, verifyBlock } from '../../store/verify.ts'
@@ -20,9 +21,6 @@ import { Fetcher } from './fetcher.ts'
 import type { BlockOptions, SchemaType } from './fetcher.ts'
 import type { HttpClient } from './http-client.ts'
 import { openSignedHead } from './signed-head.ts'
-
-/** What a setTimeout() can wait, in milliseconds. */
-const LONGEST_TIMER = 2 ** 31 - 1
 
 export interface HttpSyncerComponents {
   linkSystem: LinkSystem
@@ -289,5 +287,5 @@ function checkInit ({ linkSystem }: HttpSyncerComponents, init: HttpSyncerInit):
 }
 
 function checkRange (field: string, value: number, least: number, most: number): void {
-  if (!(value >= least && value <= most)) { throw new InvalidOptionError(field, `must be a number from ${least} to ${most}`) }
+  if (typeof value !== 'number' || !(value >= least && value <= most)) { throw new InvalidOptionError(field, `must be a number from ${least} to ${most}`) }
 }
