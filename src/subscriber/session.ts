@@ -3,7 +3,7 @@ import type { CID } from 'multiformats/cid'
 import { CustomProgressEvent } from 'progress-events'
 import { Receiver } from '../announce/index.ts'
 import type { Broadcast } from '../events/broadcast.ts'
-import { ContentNotFoundError, SubscriberStoppedError, TransferRejectedError } from '../shared/errors.ts'
+import { ContentNotFoundError, SubscriberStoppedError, TransferRejectedError, TransportUnavailableError } from '../shared/errors.ts'
 import { stripPeerId } from '../shared/multiaddrs.ts'
 import type {
   AddressBook, Announce, BlockHook, EntriesHook, PubSub, SelectorNode, SubscriberComponents, SyncFinished, SyncOptions
@@ -205,12 +205,19 @@ export class Session {
         await this.#syncAnnouncedAt(await this.#place(handler, to, run), announce, stop)
       })
     } catch (cause) {
-      const error = cause instanceof Error ? cause : new Error(String(cause), { cause })
+      const error = this.#announceError(announce, cause)
       this.#log?.('announced sync of %c from %p failed - %e', announce.cid, peerId, error)
       this.#receiver?.uncacheCid(announce.cid, peerId)
       // as in Go: who is not allowed to sync from a publisher hears of nothing
       if (!(error instanceof TransferRejectedError)) { this.#kept.events.emit({ cid: announce.cid, peerId, count: 0, error }) }
     }
+  }
+
+  #announceError ({ addrs, peerId }: Announce, cause: unknown): Error {
+    if (cause instanceof TransportUnavailableError && addrs.length === 0 && this.#config.receiver?.filterIPs === true) {
+      return new TransportUnavailableError(peerId, [...cause.tried, 'announced: no address that filterIPs takes'], { cause })
+    }
+    return cause instanceof Error ? cause : new Error(String(cause), { cause })
   }
 
   async #syncAnnouncedAt (place: Place, announce: Announce, stop?: CID): Promise<void> {
