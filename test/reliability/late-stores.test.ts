@@ -1,9 +1,13 @@
 import { describe, it } from 'node:test'
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict'
+import { runInNewContext } from 'node:vm'
+import { MemoryBlockstore } from 'blockstore-core'
 import { MemoryDatastore } from 'datastore-core'
 import type { CID } from 'multiformats/cid'
+import { createLinkSystem } from '../../src/store/link-system.ts'
 import { TestNet } from '../../src/testing/index.ts'
 import { inTime, next, rest } from '../support/hall.ts'
+import { transports } from '../support/transports.ts'
 
 /** A datastore of which the first put takes until it is let go. */
 function slowDatastore (): { datastore: MemoryDatastore, reached: Promise<void>, letGo(): void, ended: Promise<void> } {
@@ -104,4 +108,38 @@ describe('a datastore that answers long after an abort', () => {
     await subscriber.stop()
     deepEqual(await rest(events), [])
   })
+})
+
+describe('a blockstore with promises of another realm', () => {
+  const Foreign: PromiseConstructor = runInNewContext('Promise')
+  const later = <T>(work: () => T): Promise<T> => new Foreign<T>((resolve, reject) => {
+    setImmediate(() => { try { resolve(work()) } catch (error) { reject(error) } })
+  })
+
+  function store (): MemoryBlockstore {
+    const blockstore = new MemoryBlockstore()
+    const [put, has] = [blockstore.put.bind(blockstore), blockstore.has.bind(blockstore)]
+    blockstore.put = ((...args: Parameters<typeof put>) => later(() => put(...args))) as never
+    blockstore.has = ((...args: Parameters<typeof has>) => later(() => has(...args))) as never
+    return blockstore
+  }
+
+  for (const transport of transports) {
+    it(`has a block when its hook is called, and fails the sync when it fails (${transport.name})`, async () => {
+      await using net = new TestNet()
+      const { info, id } = await transport.publisher(net, { chain: 4 })
+      const blockstore = store()
+      const { subscriber } = await transport.subscriber(net, { components: { linkSystem: createLinkSystem({ blockstore }) } })
+      let missing = 0
+      const blockHook = (_peerId: unknown, cid: CID): void => { if (!MemoryBlockstore.prototype.has.call(blockstore, cid)) { missing++ } }
+      await subscriber.sync(info, { blockHook })
+      equal(missing, 0)
+
+      const full = store()
+      full.put = (() => later(() => { throw new Error('the disk is full') })) as never
+      const second = await transport.subscriber(net, { components: { linkSystem: createLinkSystem({ blockstore: full }) } })
+      await rejects(inTime(second.subscriber.sync(info)), /the disk is full/)
+      equal(await second.subscriber.getLatestSync(id), undefined)
+    })
+  }
 })

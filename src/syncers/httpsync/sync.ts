@@ -161,8 +161,8 @@ export class HttpSyncer implements Syncer, AsyncDisposable {
         if (bytes == null) {
           bytes = (early == null ? undefined : await early) ?? await this.fetch(link, kind ?? schemaTypeOf(link.field) ?? below, io)
           signal?.throwIfAborted()
-          const stored = this.linkSystem.blockstore.put(link.cid, bytes, io)
-          if (stored instanceof Promise) { await stored }
+          const stored: any = this.linkSystem.blockstore.put(link.cid, bytes, io)
+          if (typeof stored?.then === 'function') { await stored } // it may be a promise of another realm
         }
         kind = undefined
         traversal.follow(bytes)
@@ -230,7 +230,7 @@ export class HttpSyncer implements Syncer, AsyncDisposable {
     if (holdsItself(cid)) { return cid.multihash.digest }
     const has = this.linkSystem.blockstore.has(cid, io)
     if (typeof has === 'boolean') { return has ? this.read(cid, io) : undefined }
-    return has.then(has => has ? this.read(cid, io) : undefined)
+    return Promise.resolve(has).then(has => has ? this.read(cid, io) : undefined)
   }
 
   private read (cid: CID, io: AbortOptions): Uint8Array | undefined | Promise<Uint8Array | undefined> {
