@@ -2,6 +2,7 @@ import type { AbortOptions, PeerId } from '@libp2p/interface'
 import { Key, type Datastore } from 'interface-datastore'
 import { CID } from 'multiformats/cid'
 import { DATASTORE_PREFIX } from '../shared/constants.ts'
+import { InvalidOptionError } from '../shared/errors.ts'
 import type { LastKnownSync } from '../shared/types.ts'
 import { unlessAborted } from '../shared/unless-aborted.ts'
 
@@ -62,11 +63,18 @@ export class LatestSync {
 
   async #stored (publisher: PeerId, options?: AbortOptions): Promise<CID | undefined> {
     if (this.#datastore == null) { return this.#memory.get(publisher.toString()) }
+    const key = this.#key(publisher)
+    let bytes: Uint8Array
     try {
-      return CID.decode(await this.#datastore.get(this.#key(publisher), options))
+      bytes = await this.#datastore.get(key, options)
     } catch (error) {
       if (error instanceof Error && error.name === 'NotFoundError') { return undefined }
       throw error
+    }
+    try {
+      return CID.decode(bytes)
+    } catch (cause) {
+      throw new InvalidOptionError('datastore', `does not give a CID at ${key}`, { cause })
     }
   }
 

@@ -61,6 +61,22 @@ describe('latest sync', () => {
     await rejects(latest.get(peer), /the disk is gone/)
   })
 
+  it('says where what is stored is no CID; setting it mends that', async () => {
+    const datastore = new MemoryDatastore()
+    const key = new Key(`/dagsync/v1/${TOPIC}/latest/${peer}`)
+    const latest = new LatestSync({ datastore, topic: TOPIC, lastKnownSync: () => known })
+    for (const bytes of [new Uint8Array(), Uint8Array.of(1, 2, 3), cid.bytes.subarray(0, 20)]) {
+      await datastore.put(key, bytes)
+      await rejects(latest.get(peer), error => {
+        const { name, field, message } = error as any
+        deepEqual([name, field], ['InvalidOptionError', 'datastore'])
+        return message.includes(String(key))
+      })
+    }
+    await latest.set(peer, cid)
+    equal((await latest.get(peer))?.equals(cid), true)
+  })
+
   it('can be aborted where a datastore hangs', async () => {
     const datastore = new MemoryDatastore()
     datastore.get = datastore.put = (async () => new Promise(() => {})) as never
