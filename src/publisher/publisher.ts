@@ -52,9 +52,7 @@ export class Publisher implements Startable, AsyncDisposable {
   #session?: Session
   readonly #starting = new Set<AbortController>()
   readonly #turns = new Turns()
-  readonly #announceAddrs = keptWhileSame((http, libp2p) => {
-    return reachable(chooseAnnounceAddrs(this.#withPath(http), libp2p.map(stripPeerId)))
-  })
+  readonly #announceAddrs = keptWhileSame((http, libp2p) => chooseAnnounceAddrs(this.#withPath(http), libp2p.map(stripPeerId)))
 
   /** Throws InvalidOptionError. */
   constructor (components: PublisherComponents, init: PublisherInit = {}) {
