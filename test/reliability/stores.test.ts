@@ -110,6 +110,37 @@ describe('a datastore that answers long after an abort', () => {
   })
 })
 
+describe('a disk that is full', () => {
+  for (const transport of transports) {
+    it(`in the middle of a sync: what is stored stays, latest does not move, and the next sync goes on (${transport.name})`, async () => {
+      await using net = new TestNet()
+      const { info, cids, id } = await transport.publisher(net, { chain: 12 })
+      const blockstore = new MemoryBlockstore()
+      const put = blockstore.put.bind(blockstore)
+      let room = 5
+      blockstore.put = (...args) => {
+        if (room-- <= 0) { throw new Error('the disk is full') }
+        return put(...args)
+      }
+      const linkSystem = createLinkSystem({ blockstore })
+      const components = { linkSystem, datastore: new MemoryDatastore() }
+      const { subscriber } = await transport.subscriber(net, { receiver: {}, components })
+      const events = subscriber.onSyncFinished()
+      await rejects(inTime(subscriber.sync(info)), /the disk is full/)
+      await subscriber.announce(cids[0], info)
+      equal((await next(events)).error?.message, 'the disk is full')
+      deepEqual(await Promise.all(cids.map(async cid => linkSystem.has(cid))), cids.map((_cid, i) => i < 5))
+      equal(await subscriber.getLatestSync(id), undefined)
+      room = Infinity
+      let fetched = 0
+      same(await subscriber.sync(info, { onProgress: ({ detail }) => { if ('local' in detail && !detail.local) { fetched++ } } }), cids[0])
+      equal(fetched, 7)
+      same(await subscriber.getLatestSync(id), cids[0])
+      equal((await next(events)).count, 12)
+    })
+  }
+})
+
 describe('a blockstore with promises of another realm', () => {
   const Foreign: PromiseConstructor = runInNewContext('Promise')
   const later = <T>(work: () => T): Promise<T> => new Foreign<T>((resolve, reject) => {
