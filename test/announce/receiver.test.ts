@@ -427,6 +427,14 @@ describe('receiver: life', () => {
     await b.stop()
   })
 
+  it('stops though its pubsub has stopped and tells no topics any more, as floodsub does', async () => {
+    const pubsub = new FakePubSub(await newPeer())
+    const receiver = await newReceiver({}, pubsub)
+    pubsub.getTopics = pubsub.unsubscribe = () => { throw new Error('Pubsub is not started') }
+    await receiver.stop()
+    await rejects(receiver.next(), { name: 'ReceiverClosedError' })
+  })
+
   it('is not started when its pubsub is not', async () => {
     const pubsub = new FakePubSub(await newPeer())
     pubsub.subscribe = () => { throw new Error('Pubsub has not started') }
