@@ -4,6 +4,7 @@ import { peerIdFromString } from '@libp2p/peer-id'
 import { ANNOUNCE_CACHE_SIZE, MAX_ANNOUNCE_ADDRS, MAX_ANNOUNCE_PUBLISHERS } from '../shared/constants.ts'
 import { InvalidMessageError, InvalidOptionError, ReceiverClosedError } from '../shared/errors.ts'
 import { filterPublic, multiaddrFromBytes } from '../shared/multiaddrs.ts'
+import { unlessAborted } from '../shared/unless-aborted.ts'
 import { decodeAnnounce, messageAddrs } from './message.ts'
 import { Pending } from './pending.ts'
 import { Recent } from './recent.ts'
@@ -45,7 +46,7 @@ export class Receiver implements Startable, AsyncDisposable {
   private readonly addrs = new Recent<Multiaddr>()
   private readonly peers = new Recent<PeerId>() // whose text, in base58, is dear to make
   private readonly waiting = new Set<Waiter>()
-  private closed = false
+  private closing = new AbortController()
   private unsubscribe: (() => void) | undefined
   private malformedCount = 0
   private droppedCount = 0
@@ -70,6 +71,10 @@ export class Receiver implements Startable, AsyncDisposable {
     return this.droppedCount
   }
 
+  private get closed (): boolean {
+    return this.closing.signal.aborted
+  }
+
   /** Listens on the topic. Idempotent. Throws what the pubsub service throws, e.g. when it is not started. */
   async start (options: AbortOptions = {}): Promise<void> {
     options.signal?.throwIfAborted()
@@ -78,12 +83,12 @@ export class Receiver implements Startable, AsyncDisposable {
       this.unsubscribe = subscribe(pubsub, this.topic)
       pubsub.addEventListener('message', this.onMessage)
     }
-    this.closed = false
+    if (this.closed) { this.closing = new AbortController() }
   }
 
   /** Ends every next() with ReceiverClosedError, and forgets what it has heard. Idempotent; start() may follow. */
   async stop (): Promise<void> {
-    this.closed = true
+    this.closing.abort(new ReceiverClosedError())
     this.components.pubsub?.removeEventListener('message', this.onMessage)
     const unsubscribe = this.unsubscribe
     this.unsubscribe = undefined
@@ -124,12 +129,16 @@ export class Receiver implements Startable, AsyncDisposable {
 
   /** Announcements until stop(). */
   async * [Symbol.asyncIterator] (): AsyncGenerator<Announce, void, undefined> {
-    while (!this.closed) {
+    const { signal } = this.closing
+    while (!signal.aborted) {
+      let announce: Announce
       try {
-        yield await this.next()
+        announce = await this.next()
       } catch (err) {
-        if (!(err instanceof ReceiverClosedError)) { throw err }
+        if (signal.aborted) { return }
+        throw err
       }
+      yield announce
     }
   }
 
@@ -190,9 +199,10 @@ export class Receiver implements Startable, AsyncDisposable {
   }
 
   private admits (peer: PeerId): boolean {
-    const allowed = this.init.allowPeer?.(peer) ?? true
+    const allowed: unknown = this.init.allowPeer == null || this.init.allowPeer(peer)
+    if (typeof (allowed as any)?.then === 'function') { throw new InvalidOptionError('allowPeer', 'must give true or false, not a promise') }
     if (!allowed) { this.log?.('ignored an announce of %p: not allowed', peer) }
-    return allowed
+    return Boolean(allowed)
   }
 
   private admit (announce: Announce): Announce | undefined {
@@ -226,12 +236,14 @@ export class Receiver implements Startable, AsyncDisposable {
   private async resend ({ cid, peerId, addrs }: Announce, { signal }: AbortOptions): Promise<void> {
     const { pubsub } = this.components
     if (this.init.resend !== true || pubsub == null || this.topic == null) { return }
+    const closing = this.closing.signal
     const goOn = (): void => {
       signal?.throwIfAborted()
-      if (this.closed) { throw new ReceiverClosedError() }
+      closing.throwIfAborted()
     }
     try {
-      await publish(pubsub, this.topic, { cid, addrs: addrs.map(addr => addr.bytes), origPeer: peerId.toString() }, goOn)
+      const message = { cid, addrs: addrs.map(addr => addr.bytes), origPeer: peerId.toString() }
+      await unlessAborted(unlessAborted(publish(pubsub, this.topic, message, goOn), signal), closing)
     } catch (err) {
       goOn()
       this.log?.error('could not republish an announce of %p - %e', peerId, err)

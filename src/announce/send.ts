@@ -1,4 +1,5 @@
 import { AnnounceError } from '../shared/errors.ts'
+import { unlessAborted } from '../shared/unless-aborted.ts'
 import type { AnnounceResult, AnnounceSender } from '../shared/types.ts'
 import type { AbortOptions } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
@@ -18,7 +19,8 @@ export async function sendAnnounce (
   for (const sender of senders) {
     options.signal?.throwIfAborted()
     try {
-      const { recipients } = await sender.send({ cid, addrs: addrs.map(addr => addr.bytes) }, options)
+      const sent = sender.send({ cid, addrs: addrs.map(addr => addr.bytes) }, options)
+      const { recipients } = await unlessAborted(sent, options.signal) // a sender may not listen to it
       results.push({ sender, ...(recipients != null && { recipients }) })
     } catch (err) {
       options.signal?.throwIfAborted()

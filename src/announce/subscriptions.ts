@@ -25,9 +25,9 @@ export function subscribe (pubsub: PubSub, topic: string): () => void {
     ended = true
     if (--subscription.users > 0) { return }
     topics.delete(topic)
-    if (!subscription.ours || !pubsub.getTopics().includes(topic)) { return }
+    if (!subscription.ours) { return }
     try {
-      pubsub.unsubscribe(topic)
+      if (pubsub.getTopics().includes(topic)) { pubsub.unsubscribe(topic) }
     } catch {
       // the service is stopping, and forgets it by itself
     }

@@ -1,4 +1,5 @@
 import { CODE_HTTP_PATH, type Multiaddr } from '@multiformats/multiaddr'
+import { MAX_ANNOUNCE_ADDRS } from '../shared/constants.ts'
 import { isPublicAddr, withHttpPath } from '../shared/multiaddrs.ts'
 
 /**
@@ -37,8 +38,11 @@ export function keptWhileSame<T> (make: (http: Multiaddr[], libp2p: Multiaddr[])
   }
 }
 
-/** Public HTTP addresses if there are any, else public libp2p ones; private ones only when nothing else exists. */
+/**
+ * Public HTTP addresses if there are any, else public libp2p ones; private ones only when nothing else exists. As many as others read:
+ * a host may have more.
+ */
 export function chooseAnnounceAddrs (http: Multiaddr[], libp2p: Multiaddr[] = []): Multiaddr[] {
   const lists = [http.filter(isPublicAddr), libp2p.filter(isPublicAddr), [...http, ...libp2p]]
-  return lists.find(list => list.length > 0) ?? []
+  return reachable(lists.find(list => list.length > 0) ?? []).slice(0, MAX_ANNOUNCE_ADDRS)
 }

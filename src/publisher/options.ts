@@ -3,6 +3,7 @@ import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { isMultiaddr, type Multiaddr } from '@multiformats/multiaddr'
 import { CID } from 'multiformats/cid'
 import { checkComponents } from '../shared/components.ts'
+import { MAX_ANNOUNCE_ADDRS } from '../shared/constants.ts'
 import { InvalidOptionError } from '../shared/errors.ts'
 import type {
   DtsyncPublisherInit, HttpPublisherInit, IpnisyncPublisherInit, PublisherComponents, PublisherInit, PubSub
@@ -46,6 +47,9 @@ export function publisherConfig (components: PublisherComponents, init: Publishe
   }
   checkSenders(init.senders)
   const announceAddrs = toAddrs('announceAddrs', init.announceAddrs)
+  if (announceAddrs != null && announceAddrs.length > MAX_ANNOUNCE_ADDRS) {
+    throw new InvalidOptionError('announceAddrs', `must hold ${MAX_ANNOUNCE_ADDRS} addresses at most`)
+  }
   const id = libp2p?.peerId ?? peerIdFromPrivateKey(privateKey as PrivateKey)
   return Object.freeze({
     ...init,

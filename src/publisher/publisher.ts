@@ -50,11 +50,9 @@ export class Publisher implements Startable, AsyncDisposable {
   readonly #ipnisync?: IpnisyncServer
   readonly #log?: Logger
   #session?: Session
-  #starting?: AbortController
+  readonly #starting = new Set<AbortController>()
   readonly #turns = new Turns()
-  readonly #announceAddrs = keptWhileSame((http, libp2p) => {
-    return reachable(chooseAnnounceAddrs(this.#withPath(http), libp2p.map(stripPeerId)))
-  })
+  readonly #announceAddrs = keptWhileSame((http, libp2p) => chooseAnnounceAddrs(this.#withPath(http), libp2p.map(stripPeerId)))
 
   /** Throws InvalidOptionError. */
   constructor (components: PublisherComponents, init: PublisherInit = {}) {
@@ -69,7 +67,7 @@ export class Publisher implements Startable, AsyncDisposable {
       const { allowPeer } = dtsync
       this.#dtsync = new DtsyncServer(dtsync.libp2p, { topic: dtsync.topic, linkSystem, allowPeer }, dtsync)
     }
-    const handlerInit = { root: () => this.root, onServed: servedMetrics(components.metrics ?? libp2p?.metrics) }
+    const handlerInit = { root: () => this.root, onServed: servedMetrics(components.metrics ?? libp2p?.metrics, this.#log) }
     if (http != null) {
       const { privateKey, handlerPath, headTopic } = http
       this.#handler = createHttpHandler({ linkSystem, privateKey, log: this.#log }, {
@@ -100,8 +98,11 @@ export class Publisher implements Startable, AsyncDisposable {
   async setRoot (cid: CID | undefined, options?: AbortOptions): Promise<void> {
     const root = toCid('cid', cid)
     options?.signal?.throwIfAborted()
-    await this.#root.set(root, options)
-    this.#dtsync?.setRoot(this.root)
+    const set = async (): Promise<void> => {
+      await this.#root.set(root, options)
+      this.#dtsync?.setRoot(this.root)
+    }
+    await unlessAborted(set(), options?.signal) // a datastore may not look at it
   }
 
   /**
@@ -128,23 +129,25 @@ export class Publisher implements Startable, AsyncDisposable {
 
   /** Reads the stored root and listens. Rejects with InvalidOptionError, or with what listening fails with. */
   async start (options?: AbortOptions): Promise<void> {
-    return this.#turns.take(async () => {
-      if (this.#session != null) { return }
-      options?.signal?.throwIfAborted()
-      this.#starting = new AbortController()
-      try {
-        this.#session = await this.#open(anySignal(this.#starting.signal, options?.signal))
-      } finally {
-        this.#starting = undefined
-      }
-      this.#log?.('%p serves %c on %a', this.id, this.root, this.addrs())
-    })
+    const starting = new AbortController()
+    this.#starting.add(starting)
+    const signal = anySignal(starting.signal, options?.signal)
+    try {
+      await this.#turns.take(async () => {
+        if (this.#session != null) { return }
+        signal.throwIfAborted()
+        this.#session = await this.#open(signal)
+        this.#log?.('%p serves %c on %a', this.id, this.root, this.addrs())
+      })
+    } finally {
+      this.#starting.delete(starting)
+    }
   }
 
   /** Ends what runs and frees everything. Idempotent, safe at any moment. */
   async stop (): Promise<void> {
     const reason = new PublisherStoppedError()
-    this.#starting?.abort(reason)
+    for (const starting of this.#starting) { starting.abort(reason) }
     return this.#turns.take(async () => {
       const session = this.#session
       this.#session = undefined

@@ -12,6 +12,7 @@ export function checkComponents (components: Components | undefined): void {
   const { linkSystem, libp2p, datastore } = components
   has('linkSystem', linkSystem, 'load', 'must be a link system, as createLinkSystem() makes it')
   if (libp2p != null) { checkNode(libp2p) }
+  has('datastore', datastore, 'get', 'must be a datastore')
   has('datastore', datastore, 'put', 'must be a datastore')
 }
 

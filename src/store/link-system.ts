@@ -89,7 +89,8 @@ class StoreLinkSystem implements LinkSystem {
 }
 
 function check (field: 'blockstore' | 'datastore', store: unknown): void {
-  if (store != null && typeof (store as Blockstore).get !== 'function') { throw new InvalidOptionError(field, `must be a ${field}`) }
+  const members = field === 'datastore' ? ['get', 'put', 'has'] : ['get'] // who only reads may bring a blockstore that does no more
+  if (store != null && members.some(member => typeof (store as any)[member] !== 'function')) { throw new InvalidOptionError(field, `must be a ${field}`) }
 }
 
 function byCode<T extends { code: number }> (field: string, own: T[], more: T[] = []): Map<number, T> {

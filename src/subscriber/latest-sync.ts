@@ -2,7 +2,9 @@ import type { AbortOptions, PeerId } from '@libp2p/interface'
 import { Key, type Datastore } from 'interface-datastore'
 import { CID } from 'multiformats/cid'
 import { DATASTORE_PREFIX } from '../shared/constants.ts'
+import { InvalidOptionError } from '../shared/errors.ts'
 import type { LastKnownSync } from '../shared/types.ts'
+import { unlessAborted } from '../shared/unless-aborted.ts'
 
 /**
  * The newest synced CID of each publisher: in the datastore when there is one, else in memory.
@@ -16,6 +18,9 @@ export class LatestSync {
   readonly #prefix: string
   readonly #lastKnown?: LastKnownSync
 
+  /** By publisher, the last one that was begun. */
+  readonly #writes = new Map<string, Promise<unknown>>()
+
   constructor (init: { datastore?: Datastore, topic?: string, lastKnownSync?: LastKnownSync }) {
     this.#datastore = init.datastore
     this.#prefix = `${DATASTORE_PREFIX}/${init.topic ?? ''}/latest/`
@@ -23,24 +28,53 @@ export class LatestSync {
   }
 
   async get (publisher: PeerId, options?: AbortOptions): Promise<CID | undefined> {
-    return await this.#stored(publisher, options) ?? await this.#lastKnown?.(publisher, options)
+    return unlessAborted(this.#get(publisher, options), options?.signal)
   }
 
+  /** In the order of the calls: one that takes long does not come after a newer one. */
   async set (publisher: PeerId, cid: CID, options?: AbortOptions): Promise<void> {
+    const id = publisher.toString()
     if (this.#datastore == null) {
-      this.#memory.set(publisher.toString(), cid)
-    } else {
-      await this.#datastore.put(this.#key(publisher), cid.bytes, options)
+      this.#memory.set(id, cid)
+      return
     }
+    const write = this.#put(publisher, cid, this.#writes.get(id), options)
+    const ended: Promise<unknown> = write.catch(() => {}).then(() => {
+      if (this.#writes.get(id) === ended) { this.#writes.delete(id) }
+    })
+    this.#writes.set(id, ended)
+    return unlessAborted(write, options?.signal)
+  }
+
+  /** Waits until what was begun to be written of the publisher has ended. */
+  async written (publisher: PeerId): Promise<void> {
+    await this.#writes.get(publisher.toString())
+  }
+
+  async #put (publisher: PeerId, cid: CID, before?: Promise<unknown>, options?: AbortOptions): Promise<void> {
+    await before
+    options?.signal?.throwIfAborted()
+    await this.#datastore?.put(this.#key(publisher), cid.bytes, options)
+  }
+
+  async #get (publisher: PeerId, options?: AbortOptions): Promise<CID | undefined> {
+    return await this.#stored(publisher, options) ?? await this.#lastKnown?.(publisher, options)
   }
 
   async #stored (publisher: PeerId, options?: AbortOptions): Promise<CID | undefined> {
     if (this.#datastore == null) { return this.#memory.get(publisher.toString()) }
+    const key = this.#key(publisher)
+    let bytes: Uint8Array
     try {
-      return CID.decode(await this.#datastore.get(this.#key(publisher), options))
+      bytes = await this.#datastore.get(key, options)
     } catch (error) {
       if (error instanceof Error && error.name === 'NotFoundError') { return undefined }
       throw error
+    }
+    try {
+      return CID.decode(bytes)
+    } catch (cause) {
+      throw new InvalidOptionError('datastore', `does not give a CID at ${key}`, { cause })
     }
   }
 

@@ -1,4 +1,5 @@
-import type { Counter, Metrics as Libp2pMetrics } from '@libp2p/interface'
+import type { Logger, Metrics as Libp2pMetrics } from '@libp2p/interface'
+import { counters } from '../shared/counters.ts'
 import type { SyncedBlock } from '../shared/types.ts'
 
 /** What a Subscriber counts, where metrics are injected. */
@@ -8,9 +9,9 @@ export interface Metrics {
   announce(): void
 }
 
-export function createMetrics (metrics?: Libp2pMetrics): Metrics | undefined {
+export function createMetrics (metrics?: Libp2pMetrics, log?: Logger): Metrics | undefined {
   if (metrics == null) { return undefined }
-  const counter = (name: string, help: string): Counter => metrics.registerCounter(`dagsync_${name}_total`, { help })
+  const counter = counters(metrics, 'dagsync', log)
   const local = counter('blocks_local', 'Block loads of syncs that the store had')
   const fetched = counter('blocks_fetched', 'Blocks that syncs fetched, verified and stored')
   const bytes = counter('bytes_fetched', 'Bytes of the fetched blocks')
@@ -19,11 +20,11 @@ export function createMetrics (metrics?: Libp2pMetrics): Metrics | undefined {
   const announces = counter('announces', 'Announcements that were let in')
   return {
     block (block) {
-      if (block.local) { return local.increment() }
-      fetched.increment()
-      bytes.increment(block.bytes)
+      if (block.local) { return local() }
+      fetched()
+      bytes(block.bytes)
     },
-    sync: result => { (result === 'finished' ? finished : failed).increment() },
-    announce: () => { announces.increment() }
+    sync: result => { (result === 'finished' ? finished : failed)() },
+    announce: () => { announces() }
   }
 }

@@ -5,6 +5,7 @@ import {
   TRANSPORTS
 } from '../shared/constants.ts'
 import { InvalidOptionError, InvalidSelectorError } from '../shared/errors.ts'
+import { LONGEST_TIMER, positive } from '../shared/positive.ts'
 import type { SubscriberInit, SyncEntriesOptions, SyncHamtEntriesOptions, SyncOptions, SyncTransport } from '../shared/types.ts'
 import { checkNodeInit } from '../syncers/dtsync/node.ts'
 import { exploreRecursiveWithStop, parseSelector, recursionLimitNone } from '../traversal/index.ts'
@@ -29,8 +30,6 @@ const DEFAULTS = {
 
 /** SubscriberInit with its defaults, checked. */
 export type SubscriberConfig = Readonly<Omit<SubscriberInit, 'transports'> & typeof DEFAULTS>
-
-const LONGEST_TIMER = 2 ** 31 - 1
 
 /** Throws InvalidOptionError. */
 export function subscriberConfig (init: SubscriberInit): SubscriberConfig {
@@ -61,10 +60,14 @@ export function subscriberConfig (init: SubscriberInit): SubscriberConfig {
 export function checkSyncOptions (options: SyncOptions): SyncOptions {
   const { cid, stopAt, selector } = options
   checkPullOptions(options)
+  for (const field of ['resync', 'forceUpdateLatest'] as const) {
+    if (options[field] !== undefined && typeof options[field] !== 'boolean') { throw new InvalidOptionError(field, 'must be true or false') }
+  }
   if (selector != null) {
     parseSelector(selector)
-    for (const field of ['stopAt', 'resync', 'depthLimit'] as const) {
-      if (options[field] != null) { throw new InvalidOptionError(field, 'cannot be given beside a selector, which is used as it is') }
+    const { resync } = options
+    for (const [field, given] of Object.entries({ stopAt, resync: resync === true ? resync : undefined, depthLimit: options.depthLimit })) {
+      if (given != null) { throw new InvalidOptionError(field, 'cannot be given beside a selector, which is used as it is') }
     }
   }
   if (options.resync === true && options.forceUpdateLatest === true) {
@@ -82,8 +85,8 @@ export function checkPullOptions (options: Omit<SyncEntriesOptions & SyncHamtEnt
     if (options[field] !== undefined) { checkLimit(field, options[field]) }
   }
   if (options.concurrency !== undefined) { positive('concurrency', options.concurrency) }
-  if (options.blockHook != null && typeof options.blockHook !== 'function') {
-    throw new InvalidOptionError('blockHook', 'must be a function')
+  for (const field of ['blockHook', 'onProgress'] as const) {
+    if (options[field] != null && typeof options[field] !== 'function') { throw new InvalidOptionError(field, 'must be a function') }
   }
 }
 
@@ -158,12 +161,5 @@ function checkSelector ({ syncRecursionLimit, defaultSelectorSequence }: Subscri
       }
       throw cause
     }
-  }
-}
-
-/** Throws InvalidOptionError. */
-export function positive (field: string, value: unknown, max = Number.MAX_SAFE_INTEGER): void {
-  if (!Number.isSafeInteger(value) || (value as number) <= 0 || (value as number) > max) {
-    throw new InvalidOptionError(field, `must be a whole number from 1 to ${max}`)
   }
 }

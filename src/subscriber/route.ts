@@ -2,7 +2,7 @@ import type { AbortOptions, Libp2p, PeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import { createAddressBook } from '../shared/address-book.ts'
 import { TransportUnavailableError } from '../shared/errors.ts'
-import { findHttpAddrs, isHttpAddr, stripPeerId } from '../shared/multiaddrs.ts'
+import { findHttpAddrs, isHttpAddr, isPublicAddr, stripPeerId } from '../shared/multiaddrs.ts'
 import { storedAddrs } from '../shared/stored-addrs.ts'
 import type { AddressBook } from '../shared/types.ts'
 import { ChosenSyncer, type RoutedSyncer } from './chosen-syncer.ts'
@@ -52,9 +52,12 @@ export class Router {
     const { peerId } = to
     const { receiver, transports, httpTimeout: timeout } = this.#config
     const given = findHttpAddrs(to.addrs)
-    const http = transports.includes('http') ? ordered(to, given, await this.#knownHttp(peerId, options)) : []
+    // filterIPs lets no private address in from an announcement: those in the book are the caller's own
+    const own = given.length === 0 && receiver?.filterIPs === true ? this.#book.get(peerId).filter(addr => !isPublicAddr(addr)) : []
+    const known = own.length > 0 ? own : await this.#knownHttp(peerId, options)
+    const http = transports.includes('http') ? ordered(to, given, known) : []
     const libp2p = ordered(to, to.addrs.filter(addr => !isHttpAddr(addr)), this.#libp2pBook.get(peerId))
-    const filterIPs = receiver?.filterIPs === true && (to.announced === true || given.length === 0)
+    const filterIPs = receiver?.filterIPs === true && own.length === 0 && (to.announced === true || given.length === 0)
     const { candidates, lacking } = this.#transports.candidates({ peerId, http, libp2p, filterIPs })
     if (candidates.length === 0) { throw new TransportUnavailableError(peerId, lacking) }
     const [preferred] = candidates

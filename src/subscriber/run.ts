@@ -13,6 +13,7 @@ export class Run {
   #paused = 0
   #timer?: ReturnType<typeof setTimeout>
   readonly #atEnd: Array<() => void> = []
+  #left = false
 
   constructor (stallTimeout: number) {
     this.#stallTimeout = stallTimeout
@@ -20,6 +21,11 @@ export class Run {
 
   get signal (): AbortSignal {
     return this.#controller.signal
+  }
+
+  /** Its caller was told that it has failed: of what still ends nobody is to hear. */
+  get left (): boolean {
+    return this.#left
   }
 
   abort (reason: unknown): void {
@@ -93,19 +99,20 @@ export class Run {
       return await unlessAborted(working, this.signal)
     } catch (error) {
       if (!this.signal.aborted) { throw error }
-      return await within(working, GRACE, this.signal)
+      return await this.#inGrace(working)
     }
   }
-}
 
-async function within<T> (work: Promise<T>, ms: number, signal: AbortSignal): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | undefined
-  const grace = new Promise<never>((_resolve, reject) => { timer = setTimeout(() => { reject(signal.reason) }, ms) })
-  try {
-    return await Promise.race([work, grace])
-  } catch {
-    throw signal.reason
-  } finally {
-    clearTimeout(timer)
+  async #inGrace<T> (work: Promise<T>): Promise<T> {
+    const { promise: over, reject } = Promise.withResolvers<never>()
+    const timer = setTimeout(reject, GRACE)
+    try {
+      return await Promise.race([work, over])
+    } catch {
+      this.#left = true
+      throw this.signal.reason
+    } finally {
+      clearTimeout(timer)
+    }
   }
 }

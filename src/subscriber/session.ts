@@ -3,7 +3,7 @@ import type { CID } from 'multiformats/cid'
 import { CustomProgressEvent } from 'progress-events'
 import { Receiver } from '../announce/index.ts'
 import type { Broadcast } from '../events/broadcast.ts'
-import { ContentNotFoundError, SubscriberStoppedError, TransferRejectedError } from '../shared/errors.ts'
+import { ContentNotFoundError, SubscriberStoppedError, TransferRejectedError, TransportUnavailableError } from '../shared/errors.ts'
 import { stripPeerId } from '../shared/multiaddrs.ts'
 import type {
   AddressBook, Announce, BlockHook, EntriesHook, PubSub, SelectorNode, SubscriberComponents, SyncFinished, SyncOptions
@@ -75,7 +75,7 @@ export class Session {
     this.#config = config
     this.#kept = kept
     this.#log = logger?.forComponent('dagsync:subscriber')
-    this.#metrics = createMetrics(components.metrics ?? libp2p?.metrics)
+    this.#metrics = createMetrics(components.metrics ?? libp2p?.metrics, this.#log)
     const prefetch = config.prefetch === false ? config.prefetch : new AheadBudget(config.prefetch)
     this.#router = new Router({ ...components, logger }, { ...config, prefetch }, kept.addressBook)
     this.#handlers = new Handlers(config.idleHandlerTTL, {
@@ -205,12 +205,19 @@ export class Session {
         await this.#syncAnnouncedAt(await this.#place(handler, to, run), announce, stop)
       })
     } catch (cause) {
-      const error = cause instanceof Error ? cause : new Error(String(cause), { cause })
+      const error = this.#announceError(announce, cause)
       this.#log?.('announced sync of %c from %p failed - %e', announce.cid, peerId, error)
       this.#receiver?.uncacheCid(announce.cid, peerId)
       // as in Go: who is not allowed to sync from a publisher hears of nothing
       if (!(error instanceof TransferRejectedError)) { this.#kept.events.emit({ cid: announce.cid, peerId, count: 0, error }) }
     }
+  }
+
+  #announceError ({ addrs, peerId }: Announce, cause: unknown): Error {
+    if (cause instanceof TransportUnavailableError && addrs.length === 0 && this.#config.receiver?.filterIPs === true) {
+      return new TransportUnavailableError(peerId, [...cause.tried, 'announced: no address that filterIPs takes'], { cause })
+    }
+    return cause instanceof Error ? cause : new Error(String(cause), { cause })
   }
 
   async #syncAnnouncedAt (place: Place, announce: Announce, stop?: CID): Promise<void> {
@@ -290,8 +297,10 @@ export class Session {
 
   /** latest first: what the event sets off must find it moved. */
   async #finish (peerId: PeerId, cid: CID, count: number, run: Run): Promise<void> {
+    await this.#kept.latest.written(peerId) // by a sync that was left behind
     run.signal.throwIfAborted()
     await this.#kept.latest.set(peerId, cid)
+    if (run.left) { return }
     this.#kept.events.emit({ cid, peerId, count })
   }
 

@@ -6,6 +6,7 @@ import { createAddressBook } from '../shared/address-book.ts'
 import { ENTRIES_CONCURRENCY, HAMT_DEPTH_LIMIT, HAMT_REPEAT_LIMIT } from '../shared/constants.ts'
 import { checkComponents } from '../shared/components.ts'
 import { InvalidOptionError, NoReceiverError, SubscriberStoppedError } from '../shared/errors.ts'
+import { positive } from '../shared/positive.ts'
 import type {
   AddressBook, SelectorNode, SubscriberComponents, SubscriberInit, SyncAdChainOptions, SyncEntriesOptions, SyncEntryOptions, SyncFinished,
   SyncFinishedOptions, SyncHamtEntriesOptions, SyncOptions, SyncTarget
@@ -13,7 +14,7 @@ import type {
 import { Turns } from '../shared/turns.ts'
 import { LatestSync } from './latest-sync.ts'
 import {
-  checkPullOptions, checkSyncOptions, positive, subscriberConfig, toCid, toCids, type SubscriberConfig
+  checkPullOptions, checkSyncOptions, subscriberConfig, toCid, toCids, type SubscriberConfig
 } from './options.ts'
 import { entriesSelector, HAMT_ENTRIES, ONE_ENTRY } from './selectors.ts'
 import { Session, type EntriesInit } from './session.ts'

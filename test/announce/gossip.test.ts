@@ -143,6 +143,16 @@ describe('gossip sender', () => {
     await rejects(sender.send(message(0), { signal: controller.signal }), err => err === reason)
   })
 
+  it('can be aborted while the service does not answer', async () => {
+    const pubsub = new FakePubSub(await newPeer())
+    pubsub.publish = async () => new Promise(() => {})
+    const controller = new AbortController()
+    const reason = new Error('enough')
+    const sent = gossipSender({ pubsub }, { topic: TOPIC }).send(message(0), { signal: controller.signal })
+    controller.abort(reason)
+    await rejects(sent, err => err === reason)
+  })
+
   it('passes on what the service throws, but for no peers and duplicates', async () => {
     const pubsub = new FakePubSub(await newPeer())
     const sender = gossipSender({ pubsub }, { topic: TOPIC })

@@ -143,6 +143,7 @@ describe('HTTP sender', () => {
     const wrong: Array<[string, any]> = [
       ['urls', { urls: [] }], ['urls', { urls: ['localhost'] }], ['urls', { urls: ['ftp://localhost'] }], ['urls', { urls: ['http://me:secret@localhost'] }],
       ['peerId', { peerId: undefined }], ['peerId', { peerId: peerId.toString() }], ['timeout', { timeout: 0 }], ['timeout', { timeout: Infinity }],
+      ['timeout', { timeout: '5' }], ['timeout', { timeout: NaN }], ['timeout', { timeout: -1 }], ['timeout', { timeout: 0.5 }],
       ['encoding', { encoding: 'xml' }], ['fetch', { fetch: 'no' }], ['userAgent', { userAgent: 1 }], ['extraData', { extraData: 'x' }]
     ]
     for (const [field, init] of wrong) {

@@ -31,6 +31,23 @@ function gossip (pubsub: FakePubSub, from: PeerId, message: Parameters<typeof en
   pubsub.receive({ type: 'signed', topic: TOPIC, from, data: encodeAnnounce(message) })
 }
 
+describe('receiver: as an iterable', () => {
+  it('ends by stop(), also where start() follows at once: what comes then is for the next loop', async () => {
+    await using receiver = await newReceiver()
+    const read = async (): Promise<number> => {
+      const heard = await Array.fromAsync(receiver)
+      return heard.length
+    }
+    const first = read()
+    await receiver.direct(many[0], { id: publisher, multiaddrs: addrs })
+    void receiver.stop()
+    void receiver.start()
+    equal(await first, 1)
+    await receiver.direct(many[0], { id: publisher, multiaddrs: addrs })
+    ok(await waiting(receiver))
+  })
+})
+
 describe('receiver: what Go does, vectors', () => {
   it('passes and drops what the Go receiver passes and drops', async () => {
     const { h1, h2, h3, publisher: id, steps } = vectors('announce-receiver')
@@ -188,6 +205,22 @@ describe('receiver: direct announces', () => {
     ok(await waiting(receiver))
   })
 
+  it('ends a republish whose service never answers, by abort and by stop(), also where start() follows at once', async () => {
+    const pubsub = new FakePubSub(relay)
+    pubsub.publish = async () => new Promise(() => {})
+    await using receiver = await newReceiver({ resend: true }, pubsub)
+    const controller = new AbortController()
+    const aborted = receiver.direct(many[0], info, { signal: controller.signal })
+    controller.abort(new Error('enough'))
+    await rejects(aborted, { message: 'enough' })
+    for (const cid of many.slice(1, 3)) {
+      const stopped = receiver.direct(cid, info)
+      void receiver.stop()
+      void receiver.start()
+      await rejects(stopped, { name: 'ReceiverClosedError' })
+    }
+  })
+
   it('ends a republish that waits for a stream, by abort and by stop()', async () => {
     const pubsub = new FakePubSub(relay)
     Object.assign(pubsub, { streamsOutbound: new Map(), getSubscribers: () => [other] })
@@ -230,6 +263,19 @@ describe('receiver: gossip', () => {
     await using receiver = await newReceiver({}, pubsub)
     gossip(pubsub, publisher, { cid: many[0], addrs: [Uint8Array.of(0xff, 0xff, 0x7f), addrs[0].bytes] })
     deepEqual((await receiver.next()).addrs.map(String), ['/ip4/127.0.0.1/tcp/9999'])
+  })
+
+  it('lets nobody in by an allowPeer that gives nothing, or a promise', async () => {
+    for (const given of [undefined, null, 0, '']) {
+      await using receiver = await newReceiver({ allowPeer: (() => given) as never })
+      await receiver.direct(many[0], { id: publisher, multiaddrs: addrs })
+      equal(await waiting(receiver), undefined)
+    }
+    const pubsub = new FakePubSub(other)
+    await using receiver = await newReceiver({ allowPeer: (async () => true) as never }, pubsub)
+    gossip(pubsub, publisher, { cid: many[0], addrs: [] })
+    equal(await waiting(receiver), undefined)
+    await rejects(receiver.direct(many[0], { id: publisher, multiaddrs: addrs }), { name: 'InvalidOptionError', field: 'allowPeer' })
   })
 
   it('is not stopped by an allowPeer that throws', async () => {
@@ -379,6 +425,14 @@ describe('receiver: life', () => {
     pubsub.unsubscribe = () => { throw new Error('Pubsub is not started') }
     await a.stop()
     await b.stop()
+  })
+
+  it('stops though its pubsub has stopped and tells no topics any more, as floodsub does', async () => {
+    const pubsub = new FakePubSub(await newPeer())
+    const receiver = await newReceiver({}, pubsub)
+    pubsub.getTopics = pubsub.unsubscribe = () => { throw new Error('Pubsub is not started') }
+    await receiver.stop()
+    await rejects(receiver.next(), { name: 'ReceiverClosedError' })
   })
 
   it('is not started when its pubsub is not', async () => {

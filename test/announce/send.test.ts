@@ -51,4 +51,12 @@ describe('sendAnnounce', () => {
     await rejects(sendAnnounce(cid, addrs, [aborting, aborting], controller), err => err === reason)
     equal(calls, 1)
   })
+
+  it('ends by abort though a sender does not listen to it', async () => {
+    const reason = new Error('enough')
+    const controller = new AbortController()
+    const sent = sendAnnounce(cid, addrs, [sender(async () => new Promise(() => {}))], controller)
+    controller.abort(reason)
+    await rejects(sent, err => err === reason)
+  })
 })

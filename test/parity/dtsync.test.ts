@@ -191,6 +191,17 @@ describe('dtsync', () => {
     await dataTransfer.stop()
   })
 
+  it('createDtsyncSyncer and queryHead check their limits', async () => {
+    const peerId = await randomPeer()
+    const components = { linkSystem: createLinkSystem(), libp2p: {} as Libp2p }
+    for (const value of [0, -1, 0.5, NaN, Infinity, '5', null] as any[]) {
+      for (const field of ['headTimeout', 'stallTimeout', 'maxBlockSize']) {
+        throws(() => createDtsyncSyncer(components, { peerId, topic: TOPIC, [field]: value }), { name: 'InvalidOptionError', field })
+      }
+      await rejects(queryHead(components, peerId, TOPIC, { timeout: value }), { name: 'InvalidOptionError', field: 'timeout' })
+    }
+  })
+
   it('createDtsyncSyncer: head and sync without a subscriber', async () => {
     await using net = new TestNet()
     const publisher = await dtsync.publisher(net, { chain: 5 })

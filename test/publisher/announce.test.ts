@@ -52,6 +52,16 @@ function fakePubsub (): any {
 }
 
 describe('announcing', () => {
+  it('leaves out addresses beyond the 64 that are read; more cannot be given', async () => {
+    const many = Array.from({ length: 80 }, (_, i) => multiaddr(`/ip4/8.8.8.8/tcp/${i + 1}/http`))
+    const pubsub = fakePubsub()
+    const publisher = await start({ topic: '/t', root: ONE, http: { addrs: many } }, { pubsub })
+    deepEqual((await publisher.announce()).map(({ recipients }) => recipients), [2])
+    const [[, data]] = pubsub.published
+    deepEqual(messageAddrs(decodeAnnounce(data)).map(String), many.slice(0, 64).map(String))
+    await rejects(start({ announceAddrs: many }), { name: 'InvalidOptionError', field: 'announceAddrs' })
+  })
+
   it('tells the root and the addresses to every sender, and says what became of it', async () => {
     const good = new Sender()
     const bad = new Sender()

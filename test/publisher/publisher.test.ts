@@ -152,6 +152,31 @@ describe('the root', () => {
     }
   })
 
+  it('set in a datastore that hangs: the call can be aborted, and others that wait for it', async () => {
+    const datastore = new MemoryDatastore()
+    const put = datastore.put.bind(datastore)
+    const gate = Promise.withResolvers<void>()
+    const reached = Promise.withResolvers<void>()
+    const publisher = await start({}, { datastore })
+    datastore.put = (async (...args: Parameters<typeof put>) => {
+      reached.resolve()
+      await gate.promise
+      return put(...args)
+    }) as never
+    const reason = new Error('enough')
+    const controller = new AbortController()
+    const set = publisher.setRoot(ONE, controller)
+    const behind = publisher.setRoot(TWO, controller)
+    await reached.promise
+    controller.abort(reason)
+    await rejects(set, error => error === reason)
+    await rejects(behind, error => error === reason)
+    equal(await head(publisher), 204)
+    gate.resolve()
+    await publisher.setRoot(undefined)
+    equal(await head(publisher), 204)
+  })
+
   it('that is given wins over the stored one, and is stored; a restart does not bring it back', async () => {
     const datastore = new MemoryDatastore()
     await (await start({}, { datastore })).setRoot(ONE)
@@ -227,6 +252,15 @@ describe('start and stop', () => {
       await rejects(fetch(before))
       deepEqual(publisher.addrs(), [])
     }
+  })
+
+  it('that is stopped in the moment of its start does not wait for a datastore that hangs', async () => {
+    const datastore = new MemoryDatastore()
+    datastore.get = (async () => new Promise(() => {})) as never
+    const publisher = make({}, { datastore })
+    const started = [publisher.start(), publisher.start()].map(async call => rejects(call, { name: 'PublisherStoppedError' }))
+    await publisher.stop()
+    await Promise.all(started)
   })
 
   it('take turns in the order of the calls', async () => {
@@ -372,6 +406,13 @@ describe('metrics', () => {
     await head(publisher)
     await fetch(url(publisher, `/${ONE}`))
     deepEqual(counts, { dagsync_publisher_heads_total: 1, dagsync_publisher_bytes_total: 265, dagsync_publisher_missing_total: 1 })
+  })
+
+  it('that throw keep nobody from what is served', async () => {
+    const metrics: any = { registerCounter: () => ({ increment () { throw new Error('no counter') } }) }
+    const publisher = await start({ root: ONE }, { metrics })
+    equal(await head(publisher), ONE.toString())
+    equal((await fetch(url(publisher, `/${ONE}`))).status, 404)
   })
 })
 

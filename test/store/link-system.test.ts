@@ -70,6 +70,7 @@ describe('createLinkSystem()', () => {
     const both = { blockstore: new MemoryBlockstore(), datastore: new MemoryDatastore() }
     throws(() => createLinkSystem(both), { name: 'InvalidOptionError', field: 'datastore' })
     throws(() => createLinkSystem({ blockstore: {} as any }), { name: 'InvalidOptionError', field: 'blockstore' })
+    throws(() => createLinkSystem({ datastore: new Map() as any }), { name: 'InvalidOptionError', field: 'datastore' })
     throws(() => createLinkSystem({ datastore: 5 as any }), { name: 'InvalidOptionError', field: 'datastore' })
     throws(() => createLinkSystem({ codecs: [{} as any] }), { name: 'InvalidOptionError', field: 'codecs' })
     throws(() => createLinkSystem({ hashers: {} as any }), { name: 'InvalidOptionError', field: 'hashers' })

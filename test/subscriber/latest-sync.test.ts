@@ -5,7 +5,7 @@ import { MemoryDatastore } from 'datastore-core'
 import { Key } from 'interface-datastore'
 import type { CID } from 'multiformats/cid'
 import { LatestSync } from '../../src/subscriber/latest-sync.ts'
-import { randomCid, randomPeer, TOPIC } from '../support/hall.ts'
+import { inTime, randomCid, randomPeer, TOPIC } from '../support/hall.ts'
 
 describe('latest sync', () => {
   let peer: PeerId
@@ -59,5 +59,49 @@ describe('latest sync', () => {
     datastore.get = () => { throw new Error('the disk is gone') }
     const latest = new LatestSync({ datastore, topic: TOPIC, lastKnownSync: () => known })
     await rejects(latest.get(peer), /the disk is gone/)
+  })
+
+  it('says where what is stored is no CID; setting it mends that', async () => {
+    const datastore = new MemoryDatastore()
+    const key = new Key(`/dagsync/v1/${TOPIC}/latest/${peer}`)
+    const latest = new LatestSync({ datastore, topic: TOPIC, lastKnownSync: () => known })
+    for (const bytes of [new Uint8Array(), Uint8Array.of(1, 2, 3), cid.bytes.subarray(0, 20)]) {
+      await datastore.put(key, bytes)
+      await rejects(latest.get(peer), error => {
+        const { name, field, message } = error as any
+        deepEqual([name, field], ['InvalidOptionError', 'datastore'])
+        return message.includes(String(key))
+      })
+    }
+    await latest.set(peer, cid)
+    equal((await latest.get(peer))?.equals(cid), true)
+  })
+
+  it('can be aborted where a datastore hangs', async () => {
+    const datastore = new MemoryDatastore()
+    datastore.get = datastore.put = (async () => new Promise(() => {})) as never
+    const latest = new LatestSync({ datastore, topic: TOPIC })
+    const options = { signal: AbortSignal.timeout(20) }
+    await rejects(inTime(latest.get(peer, options)), { name: 'TimeoutError' })
+    await rejects(inTime(latest.set(peer, cid, options)), { name: 'TimeoutError' })
+  })
+
+  it('is written in the order of the calls, and one that fails holds up no other', async () => {
+    const datastore = new MemoryDatastore()
+    const put = datastore.put.bind(datastore)
+    const gate = Promise.withResolvers<void>()
+    let calls = 0
+    datastore.put = (async (...args: Parameters<typeof put>) => {
+      const call = ++calls
+      if (call === 1) { await gate.promise }
+      if (call === 2) { throw new Error('the disk is full') }
+      return put(...args)
+    }) as never
+    const latest = new LatestSync({ datastore, topic: TOPIC })
+    const writes = [latest.set(peer, known), latest.set(peer, known), latest.set(peer, cid)]
+    const second = rejects(writes[1], /the disk is full/)
+    gate.resolve()
+    await Promise.all([writes[0], second, writes[2]])
+    equal((await latest.get(peer))?.equals(cid), true)
   })
 })

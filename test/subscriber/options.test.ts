@@ -127,7 +127,9 @@ describe('options of a subscriber', () => {
 describe('options of one sync', () => {
   for (const [field, value] of [
     ['cid', 'baguqeera'], ['cid', {}], ['blockHook', 1], ['segmentDepthLimit', 0], ['segmentDepthLimit', -1], ['segmentDepthLimit', true],
-    ['stopAt', 'baguqeera'], ['depthLimit', 0], ['depthLimit', -1], ['depthLimit', true]
+    ['stopAt', 'baguqeera'], ['depthLimit', 0], ['depthLimit', -1], ['depthLimit', true], ['repeatLimit', NaN], ['repeatLimit', '1'],
+    ['resync', 'yes'], ['resync', 1], ['resync', null], ['forceUpdateLatest', 'no'], ['forceUpdateLatest', 1], ['forceUpdateLatest', null],
+    ['onProgress', 1]
   ] as const) {
     it(`${field}: ${JSON.stringify(value)} is refused`, () => {
       throws(() => checkSyncOptions({ [field]: value } as any), { name: 'InvalidOptionError', field })
@@ -139,6 +141,7 @@ describe('options of one sync', () => {
       const [field] = Object.keys(options)
       throws(() => checkSyncOptions({ ...options, selector: matcher() }), { name: 'InvalidOptionError', field })
     }
+    ok(checkSyncOptions({ selector: matcher(), resync: false }))
     throws(() => checkSyncOptions({ resync: true, forceUpdateLatest: true }), { name: 'InvalidOptionError', field: 'forceUpdateLatest' })
   })
 
@@ -163,6 +166,10 @@ describe('arguments of a subscriber', () => {
     await rejects(subscriber.syncAdChain(peer, { selector: matcher() } as any), { name: 'InvalidOptionError', field: 'selector' })
     await rejects(subscriber.syncEntries(peer, [cid, 'cid'] as any), { name: 'InvalidOptionError', field: 'entries' })
     await rejects(subscriber.syncEntries(peer, cid, { depthLimit: 0 }), { name: 'InvalidOptionError', field: 'depthLimit' })
+    for (const concurrency of [0, 1.5, NaN, Infinity, '2']) {
+      await rejects(subscriber.syncEntries(peer, cid, { concurrency } as any), { name: 'InvalidOptionError', field: 'concurrency' })
+    }
+    await rejects(subscriber.syncEntries(peer, cid, { onProgress: {} as any }), { name: 'InvalidOptionError', field: 'onProgress' })
     await rejects(subscriber.syncEntries(peer, cid, { blockHook: 1 as any }), { name: 'InvalidOptionError', field: 'blockHook' })
     await rejects(subscriber.syncOneEntry(peer, [cid] as any), { name: 'InvalidOptionError', field: 'entry' })
     await rejects(subscriber.syncHamtEntries(peer, undefined as any), { name: 'InvalidOptionError', field: 'root' })

@@ -1,5 +1,5 @@
 import { describe, it } from 'node:test'
-import { deepEqual, equal, ok, rejects } from 'node:assert/strict'
+import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict'
 import type { Metrics } from '@libp2p/interface'
 import { multiaddr } from '@multiformats/multiaddr'
 import type { CID } from 'multiformats/cid'
@@ -10,6 +10,7 @@ import { TestNet } from '../../src/testing/index.ts'
 import { exploreAll, exploreFields, exploreRecursive, exploreRecursiveEdge, matcher, recursionLimitDepth } from '../../src/traversal/index.ts'
 import { gate, next, randomCid, recorder, rest } from '../support/hall.ts'
 import { mkChain } from '../support/mk-chain.ts'
+import { transports } from '../support/transports.ts'
 
 describe('Subscriber', () => {
   it('createSubscriber() gives one that runs, and ends with its scope', async () => {
@@ -99,6 +100,23 @@ describe('Subscriber', () => {
       dagsync_syncs_failed_total: 1,
       dagsync_announces_total: 1
     })
+  })
+
+  it('does its work with metrics of which every counter throws', async () => {
+    await using net = new TestNet()
+    const publisher = await net.publisher({ chain: 2 })
+    const metrics = { registerCounter: () => ({ increment () { throw new Error('no counter') } }) } as unknown as Metrics
+    const { subscriber } = await net.subscriber({ receiver: {}, components: { metrics } })
+    const events = subscriber.onSyncFinished()
+    ok((await subscriber.sync(publisher.info))?.equals(publisher.cids[0]))
+    equal((await next(events)).count, 2)
+    await rejects(subscriber.sync(publisher.info, { cid: await randomCid() }), { name: 'ContentNotFoundError' })
+    for (let i = 0; i < 2; i++) {
+      const [cid] = await publisher.extend(1)
+      await subscriber.announce(cid, publisher.info)
+      const { count, error } = await next(events)
+      deepEqual({ count, error }, { count: 1, error: undefined })
+    }
   })
 
   it('a selector is used as it is: without the stop at latest, and latest stays', async () => {
@@ -193,5 +211,36 @@ describe('Subscriber', () => {
     ok((await next(events)).error != null)
     equal(publisher.requests.length, 0)
     ok((await subscriber.sync(info))?.equals(cids[0]))
+  })
+
+  for (const transport of [transports[0], transports[2]]) {
+    it(`filterIPs: the error says that it has left out what was announced (${transport.name})`, async () => {
+      await using net = new TestNet()
+      const { cids, info } = await transport.publisher(net, { chain: 1 })
+      const { subscriber } = await transport.subscriber(net, { receiver: { filterIPs: true } })
+      const events = subscriber.onSyncFinished()
+      await subscriber.announce(cids[0], info)
+      const { error } = await next(events)
+      equal(error?.name, 'TransportUnavailableError')
+      match(error.message, /filterIPs/)
+    })
+  }
+
+  it("filterIPs: the caller's own private address is kept, for syncs by the id alone and when nothing else is announced", async () => {
+    await using net = new TestNet()
+    const { id, info, extend, cids } = await net.publisher({ chain: 1 })
+    const { subscriber } = await net.subscriber({ receiver: { filterIPs: true }, httpRetry: false })
+    const events = subscriber.onSyncFinished()
+    await subscriber.sync(info)
+    await extend(1)
+    ok((await subscriber.sync(id))?.equals(cids[0]))
+    await extend(1)
+    await subscriber.announce(cids[0], info)
+    for (const count of [1, 1, 1]) {
+      const event = await next(events)
+      equal(event.error, undefined)
+      equal(event.count, count)
+    }
+    ok((await subscriber.getLatestSync(id))?.equals(cids[0]))
   })
 })

@@ -303,6 +303,7 @@ describe('an HTTP syncer', () => {
     for (const [field, value] of Object.entries({ peerId: undefined, addrs: undefined, httpTimeout: 0, maxBlockSize: NaN })) {
       throws(() => make({ [field]: value === undefined ? null : value }), { name: 'InvalidOptionError', field })
     }
+    throws(() => make({ httpTimeout: '5' }), { name: 'InvalidOptionError', field: 'httpTimeout' })
     throws(() => make({ httpRetry: { retries: -1, minDelay: 1, maxDelay: 1 } }), { name: 'InvalidOptionError', field: 'httpRetry.retries' })
     throws(() => make({}, null), { name: 'InvalidOptionError', field: 'linkSystem' })
     throws(() => make({ addrs: [] }), { name: 'TransportUnavailableError' })

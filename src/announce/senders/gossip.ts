@@ -1,4 +1,5 @@
 import { InvalidOptionError } from '../../shared/errors.ts'
+import { unlessAborted } from '../../shared/unless-aborted.ts'
 import { encodeAnnounce } from '../message.ts'
 import type { AnnounceMessage, AnnounceSender, PubSub } from '../../shared/types.ts'
 
@@ -37,7 +38,8 @@ export function gossipSender (components: GossipSenderComponents, init: GossipSe
   return {
     async send (message, { signal } = {}) {
       const goOn = (): void => signal?.throwIfAborted()
-      return { recipients: await publish(pubsub, topic, { ...message, ...(extraData?.length && { extraData }) }, goOn) }
+      const published = publish(pubsub, topic, { ...message, ...(extraData?.length && { extraData }) }, goOn)
+      return { recipients: await unlessAborted(published, signal) }
     }
   }
 }
@@ -48,7 +50,7 @@ export function gossipSender (components: GossipSenderComponents, init: GossipSe
  * Gossipsub names a subscriber some ms before it can reach it. What is published in between goes to nobody, and cannot be
  * published again for two minutes. So wait, within limits; and when nobody can be reached, leave it unpublished.
  *
- * `goOn` throws when it is to end.
+ * `goOn` throws when it is to end. The service itself takes no signal, and may be left behind.
  */
 export async function publish (pubsub: Gossipsub, topic: string, message: AnnounceMessage, goOn: () => void): Promise<number> {
   goOn()

@@ -2,6 +2,7 @@ import { isPeerId } from '@libp2p/interface'
 import { ANNOUNCE_HTTP_TIMEOUT, DEFAULT_ANNOUNCE_PATH, USER_AGENT } from '../../shared/constants.ts'
 import { AnnounceError, HttpStatusError, InvalidOptionError, TransferFailedError } from '../../shared/errors.ts'
 import { withPeerId } from '../../shared/multiaddrs.ts'
+import { LONGEST_TIMER, positive } from '../../shared/positive.ts'
 import { unlessAborted } from '../../shared/unless-aborted.ts'
 import { within } from '../../shared/within.ts'
 import { announceToJson } from '../json.ts'
@@ -155,7 +156,7 @@ function checkInit ({ urls, peerId, extraData, encoding, timeout, fetch, userAge
   check('peerId', isPeerId(peerId), 'must be a peer id')
   check('extraData', extraData === undefined || extraData instanceof Uint8Array, 'must be a Uint8Array')
   check('encoding', encoding === undefined || encoding === 'cbor' || encoding === 'json', "must be 'cbor' or 'json'")
-  check('timeout', timeout === undefined || (timeout > 0 && timeout <= 2 ** 31 - 1), 'must be a number of milliseconds above 0')
+  if (timeout !== undefined) { positive('timeout', timeout, LONGEST_TIMER) }
   check('fetch', fetch === undefined || typeof fetch === 'function', 'must be a function')
   check('userAgent', userAgent === undefined || typeof userAgent === 'string', 'must be text')
 }

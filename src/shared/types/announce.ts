@@ -25,7 +25,7 @@ export interface AnnounceMessage {
   origPeer?: string
 }
 
-/** Whether announcements of a peer are heard. */
+/** Whether announcements of a peer are heard. Says so at once: a promise lets nobody in. */
 export type AllowPeer = (peer: PeerId) => boolean
 
 /** An announcement that was let in. */
@@ -44,7 +44,8 @@ export interface ReceiverInit {
   allowPeer?: AllowPeer
 
   /**
-   * Leaves out addresses that are not public; names are resolved and checked before they are fetched from.
+   * Leaves out addresses that are not public; names are resolved and checked before they are fetched from. What a caller has given to
+   * sync() stays in use.
    *
    * @default false
    */

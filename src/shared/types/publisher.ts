@@ -52,13 +52,13 @@ export interface PublisherInit {
 
   /**
    * What announcements carry. Absent: public HTTP addresses if there are any, else public libp2p ones; private ones only
-   * when nothing else exists.
+   * when nothing else exists. At most 64.
    */
   announceAddrs?: Multiaddr[]
 }
 
 export interface DtsyncPublisherInit {
-  /** Whether a peer may sync; heads are told to everybody. Absent: all may. */
+  /** Whether a peer may sync; heads are told to everybody. Says so at once: a promise is no yes. Absent: all may. */
   allowPeer?: (peer: PeerId) => boolean
 
   /**

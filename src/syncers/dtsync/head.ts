@@ -2,6 +2,7 @@ import type { AbortOptions, Libp2p, PeerId, Stream } from '@libp2p/interface'
 import type { CID } from 'multiformats/cid'
 import { HTTP_TIMEOUT, USER_AGENT } from '../../shared/constants.ts'
 import { HeadQueryError, InvalidMessageError } from '../../shared/errors.ts'
+import { LONGEST_TIMER, positive } from '../../shared/positive.ts'
 import { HttpStreamClient } from '../../wire/http-stream/client.ts'
 import type { HttpStreamClientInit } from '../../wire/http-stream/client.ts'
 import { parseCid } from '../httpsync/cid-text.ts'
@@ -59,6 +60,7 @@ export class HeadClient {
   /** As queryHead(). */
   async query (peer: PeerId, options: QueryHeadOptions = {}): Promise<CID | undefined> {
     const { signal, timeout = HTTP_TIMEOUT } = options
+    positive('timeout', timeout, LONGEST_TIMER)
     try {
       const { status, body } = await this.client.request(peer, this.protocols, {
         target: '/head', headers: { 'User-Agent': USER_AGENT }, maxBodySize: MAX_HEAD_SIZE, what: 'the head', timeout, signal

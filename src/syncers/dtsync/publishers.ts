@@ -46,9 +46,19 @@ export class PublisherSet {
   /** As Go, the voucher's head is not compared with what is asked for. Go: legsValidator, dagsync/dtsync/voucher.go. */
   private readonly validate = (peer: PeerId, voucher: unknown, root: CID): VoucherDecision | Promise<VoucherDecision> => {
     if (voucherFromNode(voucher).head == null) { return REJECTED }
-    const allowing = [...this.publishers.values()].filter(({ allowPeer }) => allowPeer == null || allowPeer(peer))
+    const allowing = [...this.publishers.values()].filter(publisher => allows(publisher, peer))
     if (allowing.length === 0) { return REJECTED }
     return allowing.length === 1 ? accepted(allowing[0]) : whoHas(allowing, root).then(accepted)
+  }
+}
+
+/** One that throws refuses for its own publisher; a promise is no yes. */
+function allows ({ allowPeer }: Served, peer: PeerId): boolean {
+  try {
+    const allowed: unknown = allowPeer == null || allowPeer(peer)
+    return Boolean(allowed) && typeof (allowed as any).then !== 'function'
+  } catch {
+    return false
   }
 }
 

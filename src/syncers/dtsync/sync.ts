@@ -4,6 +4,7 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 import type { CID } from 'multiformats/cid'
 import { checkNode } from '../../shared/components.ts'
 import { InvalidOptionError } from '../../shared/errors.ts'
+import { LONGEST_TIMER, positive } from '../../shared/positive.ts'
 import { makeReachable } from '../../shared/reachable.ts'
 import type { LinkSystem, SelectorNode, Syncer, SyncerSyncOptions } from '../../shared/types.ts'
 import { DtsyncClient } from './client.ts'
@@ -76,6 +77,11 @@ export class DtsyncSyncer implements Syncer, AsyncDisposable {
     checkNode(libp2p)
     if (init.peerId == null) { throw new InvalidOptionError('peerId', 'is missing') }
     if (typeof init.topic !== 'string') { throw new InvalidOptionError('topic', 'must be a string') }
+    const { headTimeout, stallTimeout, maxBlockSize } = init
+    for (const [field, limit] of Object.entries({ headTimeout, stallTimeout })) {
+      if (limit !== undefined) { positive(field, limit, LONGEST_TIMER) }
+    }
+    if (maxBlockSize !== undefined) { positive('maxBlockSize', maxBlockSize) }
     this.linkSystem = linkSystem
     this.libp2p = libp2p
     this.init = init

@@ -7,6 +7,7 @@ import type { CID } from 'multiformats/cid'
 import { HTTP_RETRY, HTTP_TIMEOUT, MAX_BLOCK_SIZE, PREFETCH } from '../../shared/constants.ts'
 import { HeadQueryError, InvalidOptionError, UnexpectedSignerError } from '../../shared/errors.ts'
 import { LongLoop } from '../../shared/event-loop.ts'
+import { LONGEST_TIMER } from '../../shared/positive.ts'
 import type { HttpRetry, LinkSystem, Prefetch, SelectorNode, Syncer, SyncerSyncOptions } from '../../shared/types.ts'
 import { readBlock } from '../../store/read.ts'
 import { holdsItself, verifyBlock } from '../../store/verify.ts'
@@ -20,9 +21,6 @@ import { Fetcher } from './fetcher.ts'
 import type { BlockOptions, SchemaType } from './fetcher.ts'
 import type { HttpClient } from './http-client.ts'
 import { openSignedHead } from './signed-head.ts'
-
-/** What a setTimeout() can wait, in milliseconds. */
-const LONGEST_TIMER = 2 ** 31 - 1
 
 export interface HttpSyncerComponents {
   linkSystem: LinkSystem
@@ -163,8 +161,8 @@ export class HttpSyncer implements Syncer, AsyncDisposable {
         if (bytes == null) {
           bytes = (early == null ? undefined : await early) ?? await this.fetch(link, kind ?? schemaTypeOf(link.field) ?? below, io)
           signal?.throwIfAborted()
-          const stored = this.linkSystem.blockstore.put(link.cid, bytes, io)
-          if (stored instanceof Promise) { await stored }
+          const stored: any = this.linkSystem.blockstore.put(link.cid, bytes, io)
+          if (typeof stored?.then === 'function') { await stored } // it may be a promise of another realm
         }
         kind = undefined
         traversal.follow(bytes)
@@ -232,7 +230,7 @@ export class HttpSyncer implements Syncer, AsyncDisposable {
     if (holdsItself(cid)) { return cid.multihash.digest }
     const has = this.linkSystem.blockstore.has(cid, io)
     if (typeof has === 'boolean') { return has ? this.read(cid, io) : undefined }
-    return has.then(has => has ? this.read(cid, io) : undefined)
+    return Promise.resolve(has).then(has => has ? this.read(cid, io) : undefined)
   }
 
   private read (cid: CID, io: AbortOptions): Uint8Array | undefined | Promise<Uint8Array | undefined> {
@@ -289,5 +287,5 @@ function checkInit ({ linkSystem }: HttpSyncerComponents, init: HttpSyncerInit):
 }
 
 function checkRange (field: string, value: number, least: number, most: number): void {
-  if (!(value >= least && value <= most)) { throw new InvalidOptionError(field, `must be a number from ${least} to ${most}`) }
+  if (typeof value !== 'number' || !(value >= least && value <= most)) { throw new InvalidOptionError(field, `must be a number from ${least} to ${most}`) }
 }

@@ -180,7 +180,7 @@ export class OutgoingRequest extends Inflow {
     if (item.block == null) { return this.slowStep(link, item) }
     const { cid } = link
     const put = this.put(cid, item.block)
-    if (put instanceof Promise) { return this.slowStep(link, item, put) }
+    if (put != null) { return this.slowStep(link, item, put) }
     this.traversal.follow(item.block)
     return { cid, bytes: item.block, local: false, depth: this.traversal.depth }
   }
@@ -232,7 +232,7 @@ export class OutgoingRequest extends Inflow {
     item ??= await this.remote(keyOf(link.bytes))
     if (item?.block != null) {
       const put = this.put(cid, item.block)
-      if (put instanceof Promise) { await this.interruptible(put) }
+      if (put != null) { await this.interruptible(put) }
       return { cid, bytes: item.block, local: false }
     }
     const bytes = await this.local(cid)
@@ -327,10 +327,12 @@ export class OutgoingRequest extends Inflow {
     }
   }
 
-  private put (cid: CID, bytes: Uint8Array): unknown {
+  /** A promise only when the store gives one, which may be of another realm. */
+  private put (cid: CID, bytes: Uint8Array): Promise<unknown> | undefined {
     const { maxBlockSize } = this.options
     if (maxBlockSize != null && bytes.length > maxBlockSize) { throw new BlockTooLargeError(`block ${cid}`, maxBlockSize) }
-    return holdsItself(cid) ? undefined : this.linkSystem.blockstore.put(cid, bytes, this.options)
+    const put: any = holdsItself(cid) ? undefined : this.linkSystem.blockstore.put(cid, bytes, this.options)
+    return typeof put?.then === 'function' ? Promise.resolve(put) : undefined
   }
 }
 
