@@ -69,6 +69,8 @@ for (const [name, create] of clients) {
       const bodies: Record<string, Uint8Array> = {
         gzip: gzipSync('x'.repeat(1000)),
         deflate: deflateSync('hello'),
+        identity: Buffer.from('as it is'),
+        '': Buffer.from('as it is'),
         bomb: gzipSync(Buffer.alloc(1_000_000))
       }
       await using server = await httpServer((req, res) => {
@@ -81,6 +83,8 @@ for (const [name, create] of clients) {
         text((await client.request(new URL(kind, server.url), { ...init, maxBodySize: 1100 })).body)
       equal(await get('gzip'), 'x'.repeat(1000))
       equal(await get('deflate'), 'hello')
+      equal(await get('identity'), 'as it is')
+      equal(await get(''), 'as it is')
       await rejects(get('bomb'), { name: 'BlockTooLargeError' })
       await client.stop()
     })
@@ -188,6 +192,12 @@ describe('HTTP client over sockets, on the wire', () => {
     await client.request(new URL('/a%20b', server.url), { ...init, headers: { 'Ipni-Cid-Schema-Type': 'Advertisement' } })
     equal(seen, `GET /a%20b HTTP/1.1\r\nHost: 127.0.0.1:${server.port}\r\nUser-Agent: ${USER_AGENT}\r\nAccept-Encoding: gzip\r\nIpni-Cid-Schema-Type: Advertisement\r\n\r\n`)
     equal(USER_AGENT, `dagsync/${JSON.parse(readFileSync('package.json', 'utf8')).version}`)
+    await client.stop()
+  })
+
+  it('asks at port 0 when told to: nobody is there', async () => {
+    const client = createHttpClient()
+    await rejects(client.request('http://127.0.0.1:0/', init), { name: 'TransferFailedError', message: /127\.0\.0\.1:0\/ failed: [^:]*$/ })
     await client.stop()
   })
 

@@ -223,6 +223,19 @@ describe('streams', () => {
     await syncer.stop()
   })
 
+  it('may carry an answer that says that it is not encoded, and one without a body that says that it is', async () => {
+    for (const encoding of ['', 'identity', 'Identity']) {
+      const { libp2p } = await serving(async (_, key) => {
+        return response(text(await encodeSignedHead(CID.parse(HEAD), key)), `Content-Encoding: ${encoding}\r\n`)
+      })
+      await using syncer = syncerOf(libp2p)
+      equal(String(await syncer.head()), HEAD)
+    }
+    const { libp2p } = await serving(() => response('zipped', 'Content-Encoding: gzip\r\n').replace('200', '404'))
+    await using syncer = syncerOf(libp2p)
+    await rejects(syncer.sync(CID.parse(HEAD), ALL), { name: 'ContentNotFoundError' })
+  })
+
   it('that the publisher resets between requests cost no request', async () => {
     const { libp2p, raw } = await serving(async (_, key) => response(text(await encodeSignedHead(CID.parse(HEAD), key))))
     await using syncer = syncerOf(libp2p)

@@ -8,6 +8,7 @@ import { isPublicIp } from '../../shared/multiaddrs.ts'
 import { writeRequestHead } from '../../wire/http-stream/head.ts'
 import { Deadline } from '../../shared/deadline.ts'
 import { createFetchClient } from './fetch-client.ts'
+import { contentEncoding } from './http-client.ts'
 import { ConnectionPool } from './pool.node.ts'
 import { redirectTarget } from './redirects.ts'
 import type { Connection } from './connection.node.ts'
@@ -108,7 +109,7 @@ class SocketClient implements HttpClient {
       if (ip && this.allow?.(host) === false) { throw notPublic(host) }
       pool = new ConnectionPool({
         host,
-        port: Number(url.port) || (tls ? 443 : 80),
+        port: url.port !== '' ? Number(url.port) : tls ? 443 : 80,
         tls,
         servername: ip ? undefined : host,
         lookup: this.allow == null ? undefined : filteredLookup(this.allow)
@@ -147,8 +148,8 @@ function isNoSuccess (status: number): boolean {
 
 /** The limit holds for what comes out, too: a small body may unzip to gigabytes. */
 async function decoded (response: HttpResponse, { maxBodySize, onBody }: HttpRequestInit): Promise<HttpResponse> {
-  const encoding = response.headers.get('content-encoding')?.toLowerCase()
-  if (encoding == null || encoding === 'identity' || response.body.length === 0) { return response }
+  const encoding = contentEncoding(response)
+  if (encoding == null || response.body.length === 0) { return response }
   if (encoding !== 'gzip' && encoding !== 'x-gzip' && encoding !== 'deflate') {
     throw new TransferFailedError(`${response.url}: unknown content encoding ${encoding}`)
   }
