@@ -5,7 +5,7 @@ import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib'
 import { USER_AGENT } from '../../src/shared/constants.ts'
 import { createHttpClient as createPlatformClient } from '../../src/syncers/httpsync/client.ts'
 import { createHttpClient } from '../../src/syncers/httpsync/client.node.ts'
-import { httpServer, rawServer } from './httpsync-servers.ts'
+import { closedPort, httpServer, rawServer } from './httpsync-servers.ts'
 import type { HttpClient, HttpRequestInit } from '../../src/syncers/httpsync/client.ts'
 
 const init: HttpRequestInit = { timeout: 5000, maxBodySize: 1000 }
@@ -218,6 +218,20 @@ describe('HTTP client over sockets, on the wire', () => {
     await Promise.all(Array.from({ length: 200 }, async () => await client.request(server.url, init)))
     equal(server.connections, 64)
     equal(server.requests.length, 220)
+    await client.stop()
+  })
+
+  it('keeps nothing of hosts that it has no connection to', async () => {
+    const port = await closedPort()
+    const client = createHttpClient()
+    const { pools } = client as any
+    await Promise.all(Array.from({ length: 200 }, async (_, i) => {
+      await rejects(client.request(`http://127.0.0.${i + 1}:${port}/`, init), { name: 'TransferFailedError' })
+    }))
+    equal(pools.size, 0)
+    await using server = await httpServer((_, res) => { res.setHeader('connection', 'close').end('x') })
+    equal((await client.request(server.url, init)).status, 200)
+    equal(pools.size, 0)
     await client.stop()
   })
 

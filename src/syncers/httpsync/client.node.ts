@@ -80,8 +80,8 @@ class SocketClient implements HttpClient {
     for (const name of Object.keys(headers)) { lines.push(name, headers[name]) }
     const head = writeRequestHead(method, url.pathname + url.search, lines)
     const options = { maxBodySize, onBody, what: href, bodyless: method === 'HEAD', skipBody: isNoSuccess }
-    const pool = this.pool(url)
     for (let fresh = false; ; fresh = true) {
+      const pool = this.pool(url)
       const waited = pool.acquire(deadline, fresh)
       const connection = waited instanceof Promise ? await waited : waited
       const kept = connection.used
@@ -94,7 +94,7 @@ class SocketClient implements HttpClient {
         const stale = kept && !connection.response.started && deadline.ended == null && !this.stopped
         if (!stale) { throw err }
       } finally {
-        this.release(pool, connection)
+        this.release(url, pool, connection)
       }
     }
   }
@@ -119,8 +119,9 @@ class SocketClient implements HttpClient {
     return pool
   }
 
-  private release (pool: ConnectionPool, connection: Connection): void {
+  private release (url: URL, pool: ConnectionPool, connection: Connection): void {
     pool.release(connection)
+    if (pool.empty) { this.pools.delete(url.origin) }
     if (pool.hasIdle && this.sweeper == null && !this.stopped) {
       this.sweeper = setInterval(() => { this.sweep() }, SWEEP_INTERVAL)
       this.sweeper.unref()
