@@ -3,7 +3,7 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 import type { CID } from 'multiformats/cid'
 import { HeadQueryError, StalledError, TimeoutError, TransferFailedError, TransportUnavailableError } from '../shared/errors.ts'
 import { makeReachable } from '../shared/reachable.ts'
-import type { SelectorNode, Syncer, SyncerSyncOptions, SyncTransport } from '../shared/types.ts'
+import type { SelectorNode, SyncedBlock, Syncer, SyncerSyncOptions, SyncTransport } from '../shared/types.ts'
 import { unlessAborted } from '../shared/unless-aborted.ts'
 import { within } from '../shared/within.ts'
 import { endStream } from '../wire/http-stream/end.ts'
@@ -102,9 +102,28 @@ export class ChosenSyncer implements RoutedSyncer {
     }
   }
 
+  /** From the next transport that the peer speaks when the one of before fails at once: the peer may have changed. Throws as these do. */
   async sync (root: CID, selector: SelectorNode, options: SyncerSyncOptions = {}): Promise<void> {
+    const kept = this.chosen
     const candidate = await this.choose(this.candidates, options)
     if (candidate == null) { throw this.failed([]) }
+    if (candidate !== kept) { return this.syncOver(candidate, root, selector, options) }
+    let begun = false
+    const onBlock = (block: SyncedBlock): void | Promise<void> => {
+      begun = true
+      return options.onBlock?.(block)
+    }
+    try {
+      await this.syncOver(candidate, root, selector, { ...options, onBlock })
+    } catch (error) {
+      if (begun || !isTransportFailure(error) || this.libp2p.getConnections(this.init.peerId).length === 0) { throw error }
+      const next = await this.choose(this.candidates.filter(other => other !== candidate), options, true)
+      if (next == null) { throw error }
+      await this.syncOver(next, root, selector, options)
+    }
+  }
+
+  private async syncOver (candidate: Candidate, root: CID, selector: SelectorNode, options: SyncerSyncOptions): Promise<void> {
     try {
       await this.syncer(candidate).sync(root, selector, options)
     } catch (error) {
