@@ -14,6 +14,7 @@ import { encodeSignedHead } from '../../src/syncers/httpsync/signed-head.ts'
 import { createIpnisyncSyncer } from '../../src/syncers/index.ts'
 import type { IpnisyncSyncer, IpnisyncSyncerInit } from '../../src/syncers/index.ts'
 import { chain } from '../../src/testing/chain.ts'
+import { FaultyPublisher } from '../../src/testing/faulty-publisher.ts'
 import { dagsyncSelector } from '../../src/traversal/index.ts'
 import { openStreams, RawServer, RawStream, response, untilStreams } from '../wire/http-kit.ts'
 import { createNode } from '../wire/nodes.ts'
@@ -143,6 +144,17 @@ describe('where a peer has ipnisync', () => {
     await using syncer = syncerOf(libp2p)
     deepEqual(await syncer.head(), ROOT)
     deepEqual(paths.slice(2), ['/foo/head', '/foo/ipni/v1/ad/head'])
+  })
+
+  it('is asked for where other paths are called wrong, as FaultyPublisher does', async () => {
+    const key = await generateKeyPair('Ed25519')
+    const libp2p = await node(key)
+    const linkSystem = createLinkSystem()
+    const [root] = await chain(linkSystem, 1)
+    await using publisher = await FaultyPublisher.start({ linkSystem, libp2p, privateKey: key }, { root, handlerPath: 'some/where' })
+    await using syncer = syncerOf(libp2p)
+    for (let i = 0; i < 2; i++) { deepEqual(await syncer.head(), root) }
+    deepEqual(publisher.requests.map(({ path }) => path), ['/ipni/v1/ad/head', WELL_KNOWN, ...Array(2).fill('/some/where/ipni/v1/ad/head')])
   })
 
   it('is read from the legacy resource where there is no other', async () => {

@@ -145,7 +145,7 @@ export class Fetcher {
     }
   }
 
-  /** 403 and 404 may mean that the publisher knows another path only; a head has to be under one of them. */
+  /** A head has to be under one of the paths. */
   private async anyPrefix (base: Base, resource: string, headers: Record<string, string>, options: RequestOptions): Promise<Answer> {
     const { prefix } = base
     let answer = await this.request(prefix + resource, headers, options)
@@ -153,7 +153,7 @@ export class Fetcher {
       base.settle(prefix)
       return answer
     }
-    if (!isMissing(answer) || (base.known && resource !== 'head')) { return answer }
+    if (!base.isMissing(answer.status) || (base.known && resource !== 'head')) { return answer }
     const ask: Ask = async (url, maxBodySize) => this.request(url, { Accept: 'application/json' }, options, maxBodySize)
     for (const other of await base.others(ask)) {
       const next = await this.request(other + resource, headers, options)
@@ -162,7 +162,7 @@ export class Fetcher {
         return next
       }
       // What is missing under one path and refused under the other is missing.
-      if (isRetryStatus(next.status) || (next.status === 404 && answer.status === 403)) { answer = next }
+      if (isRetryStatus(next.status) || (next.status === 404 && base.isMissing(answer.status))) { answer = next }
     }
     return answer
   }
@@ -190,10 +190,6 @@ type Answer = HttpResponse & { asked: string, known?: KnownHead }
 
 function isFound ({ status }: HttpResponse): boolean {
   return (status >= 200 && status < 300) || status === 304
-}
-
-function isMissing ({ status }: HttpResponse): boolean {
-  return status === 404 || status === 403
 }
 
 /** Base64 text of a CID may hold a slash. */

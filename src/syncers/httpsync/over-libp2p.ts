@@ -144,6 +144,11 @@ class StreamBase extends Base {
     this.root = root
   }
 
+  /** A server that has it elsewhere may call any other path wrong: Go's client would not have asked for it. */
+  override isMissing (status: number): boolean {
+    return super.isMissing(status) || status === 400
+  }
+
   /**
    * What the well-known resource says, and behind it the whole path again: what Go's client asks for there.
    *
