@@ -202,7 +202,7 @@ export class ChosenSyncer implements RoutedSyncer {
     return within('httpTimeout', timeout, [signal], async signal => {
       try {
         await makeReachable(this.libp2p, peerId, addrs, 'libp2p', { signal })
-        const stream = await this.libp2p.dialProtocol(peerId, [...byProtocol.keys()], { signal })
+        const stream = await this.open([...byProtocol.keys()], signal)
         const spoken = byProtocol.get(stream.protocol)
         if (spoken?.adopt != null && spoken.protocols.includes(stream.protocol)) {
           spoken.adopt(stream)
@@ -217,6 +217,19 @@ export class ChosenSyncer implements RoutedSyncer {
         throw new TransferFailedError(`no connection to ${peerId}: ${cause?.message ?? cause}`, { cause })
       }
     })
+  }
+
+  /** Once more where there was a connection: the peer may just have been closing it, as one does that is started again. */
+  private async open (protocols: string[], signal: AbortSignal): Promise<Stream> {
+    const { peerId, addrs } = this.init
+    const connected = this.libp2p.getConnections(peerId).length > 0
+    try {
+      return await this.libp2p.dialProtocol(peerId, protocols, { signal })
+    } catch (error: any) {
+      if (!connected || signal.aborted || error?.name === 'UnsupportedProtocolError') { throw error }
+      await makeReachable(this.libp2p, peerId, addrs, 'libp2p', { signal })
+      return this.libp2p.dialProtocol(peerId, protocols, { signal })
+    }
   }
 
   /** What to throw when nothing is left to try. A transport that failed as the only one that the peer has speaks for itself. */

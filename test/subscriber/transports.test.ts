@@ -4,7 +4,7 @@ import { createServer } from 'node:net'
 import type { Socket } from 'node:net'
 import { describe, it } from 'node:test'
 import { generateKeyPair } from '@libp2p/crypto/keys'
-import type { Libp2p, PeerId, PrivateKey } from '@libp2p/interface'
+import type { Connection, Libp2p, PeerId, PrivateKey } from '@libp2p/interface'
 import { multiaddr } from '@multiformats/multiaddr'
 import { createLinkSystem } from '../../src/store/link-system.ts'
 import { Subscriber } from '../../src/subscriber/subscriber.ts'
@@ -159,6 +159,29 @@ describe('a subscriber without being told which transport', () => {
     await subscriber.syncOneEntry(publisher.info, more)
     deepEqual(seen.texts(), [...publisher.cids, entries, more].map(String))
     await again.stop()
+  })
+
+  it('connects again to a publisher that was just closing the connection', async () => {
+    await using net = new TestNet()
+    const { publisher, libp2p } = await dual(net)
+    const connected = once(libp2p, 'connection:open')
+    const node = await net.node({ connect: [libp2p] })
+    await connected
+    let asked = 0
+    const closing = new Proxy(node, {
+      get (target: any, field) {
+        const value = target[field]
+        if (field !== 'dialProtocol') { return typeof value === 'function' ? value.bind(target) : value }
+        return async (peer: PeerId, ...args: Parameters<Connection['newStream']>) => {
+          if (asked++ > 0) { return value.call(target, peer, ...args) }
+          const opening = node.getConnections(peer)[0].newStream(...args) // as libp2p does where there is a connection
+          for (const connection of libp2p.getConnections()) { connection.abort(new Error('test')) }
+          return opening
+        }
+      }
+    })
+    const { subscriber } = await net.subscriber({ topic: TOPIC, httpRetry: false, components: { libp2p: closing } })
+    equal(String(await subscriber.sync(publisher.info)), String(publisher.cids[0]))
   })
 
   it('does not take the head of another topic over streams for its own', async () => {
