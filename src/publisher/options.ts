@@ -5,6 +5,7 @@ import { CID } from 'multiformats/cid'
 import { checkComponents } from '../shared/components.ts'
 import { MAX_ANNOUNCE_ADDRS } from '../shared/constants.ts'
 import { InvalidOptionError } from '../shared/errors.ts'
+import { stripPeerId } from '../shared/multiaddrs.ts'
 import type {
   DtsyncPublisherInit, HttpPublisherInit, IpnisyncPublisherInit, PublisherComponents, PublisherInit, PubSub
 } from '../shared/types.ts'
@@ -115,10 +116,21 @@ function httpConfig (http: HttpPublisherInit, libp2p?: Libp2p, privateKey?: Priv
   }
   if (privateKey == null) { throw new InvalidOptionError('privateKey', whyKey(libp2p)) }
   checkText('http.headTopic', http.headTopic)
-  if (http.handlerPath != null && (typeof http.handlerPath !== 'string' || /[?#]/.test(http.handlerPath))) {
-    throw new InvalidOptionError('http.handlerPath', 'must be a path')
+  if (http.handlerPath != null && !isPath(http.handlerPath)) {
+    throw new InvalidOptionError('http.handlerPath', "must be a path, such as 'ipni/provider'")
   }
-  return { ...http, privateKey, addrs: toAddrs('http.addrs', http.addrs), listen: http.listen == null ? undefined : parseListen(http.listen) }
+  return {
+    ...http,
+    privateKey,
+    addrs: toAddrs('http.addrs', http.addrs)?.map(stripPeerId),
+    listen: http.listen == null ? undefined : parseListen(http.listen)
+  }
+}
+
+/** Whether requests can come under it: clients resolve . and .., and take several slashes for one. */
+function isPath (path: unknown): boolean {
+  return typeof path === 'string' && path.isWellFormed() && !/[?#]/.test(path) &&
+    !/(?:^|\/)\.{1,2}(?:\/|$)|[^/]\/{2,}[^/]/.test(path)
 }
 
 function parseListen (listen: string): Listen {

@@ -3,7 +3,7 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 import type { CID } from 'multiformats/cid'
 import { HeadQueryError, StalledError, TimeoutError, TransferFailedError, TransportUnavailableError } from '../shared/errors.ts'
 import { makeReachable } from '../shared/reachable.ts'
-import type { SelectorNode, Syncer, SyncerSyncOptions, SyncTransport } from '../shared/types.ts'
+import type { SelectorNode, SyncedBlock, Syncer, SyncerSyncOptions, SyncTransport } from '../shared/types.ts'
 import { unlessAborted } from '../shared/unless-aborted.ts'
 import { within } from '../shared/within.ts'
 import { endStream } from '../wire/http-stream/end.ts'
@@ -102,9 +102,28 @@ export class ChosenSyncer implements RoutedSyncer {
     }
   }
 
+  /** From the next transport that the peer speaks when the one of before fails at once: the peer may have changed. Throws as these do. */
   async sync (root: CID, selector: SelectorNode, options: SyncerSyncOptions = {}): Promise<void> {
+    const kept = this.chosen
     const candidate = await this.choose(this.candidates, options)
     if (candidate == null) { throw this.failed([]) }
+    if (candidate !== kept) { return this.syncOver(candidate, root, selector, options) }
+    let begun = false
+    const onBlock = (block: SyncedBlock): void | Promise<void> => {
+      begun = true
+      return options.onBlock?.(block)
+    }
+    try {
+      await this.syncOver(candidate, root, selector, { ...options, onBlock })
+    } catch (error) {
+      if (begun || !isTransportFailure(error) || this.libp2p.getConnections(this.init.peerId).length === 0) { throw error }
+      const next = await this.choose(this.candidates.filter(other => other !== candidate), options, true)
+      if (next == null) { throw error }
+      await this.syncOver(next, root, selector, options)
+    }
+  }
+
+  private async syncOver (candidate: Candidate, root: CID, selector: SelectorNode, options: SyncerSyncOptions): Promise<void> {
     try {
       await this.syncer(candidate).sync(root, selector, options)
     } catch (error) {
@@ -183,7 +202,7 @@ export class ChosenSyncer implements RoutedSyncer {
     return within('httpTimeout', timeout, [signal], async signal => {
       try {
         await makeReachable(this.libp2p, peerId, addrs, 'libp2p', { signal })
-        const stream = await this.libp2p.dialProtocol(peerId, [...byProtocol.keys()], { signal })
+        const stream = await this.open([...byProtocol.keys()], signal)
         const spoken = byProtocol.get(stream.protocol)
         if (spoken?.adopt != null && spoken.protocols.includes(stream.protocol)) {
           spoken.adopt(stream)
@@ -198,6 +217,19 @@ export class ChosenSyncer implements RoutedSyncer {
         throw new TransferFailedError(`no connection to ${peerId}: ${cause?.message ?? cause}`, { cause })
       }
     })
+  }
+
+  /** Once more where there was a connection: the peer may just have been closing it, as one does that is started again. */
+  private async open (protocols: string[], signal: AbortSignal): Promise<Stream> {
+    const { peerId, addrs } = this.init
+    const connected = this.libp2p.getConnections(peerId).length > 0
+    try {
+      return await this.libp2p.dialProtocol(peerId, protocols, { signal })
+    } catch (error: any) {
+      if (!connected || signal.aborted || error?.name === 'UnsupportedProtocolError') { throw error }
+      await makeReachable(this.libp2p, peerId, addrs, 'libp2p', { signal })
+      return this.libp2p.dialProtocol(peerId, protocols, { signal })
+    }
   }
 
   /** What to throw when nothing is left to try. A transport that failed as the only one that the peer has speaks for itself. */

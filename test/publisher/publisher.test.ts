@@ -75,7 +75,11 @@ describe('options', () => {
     ['one address in place of a list', 'announceAddrs', { announceAddrs: multiaddr('/ip4/1.2.3.4/tcp/80/http') as any }],
     ['one sender in place of a list', 'senders', { senders: { send: async () => ({}) } as any }],
     ['a sender that cannot send', 'senders', { senders: [{}] as any }],
-    ['a handler path with a query', 'http.handlerPath', { http: { handlerPath: 'a?b' } }]
+    ['a handler path with a query', 'http.handlerPath', { http: { handlerPath: 'a?b' } }],
+    ...['a//b', 'a/../b', '/./', '..'].map((path): typeof bad[number] => {
+      return [`the handler path ${path}, which no URL has`, 'http.handlerPath', { http: { handlerPath: path } }]
+    }),
+    ['a handler path that is not Unicode', 'http.handlerPath', { http: { handlerPath: 'a\ud800' } }]
   ]
   for (const [name, field, init, components] of bad) {
     it(`refuses ${name}`, () => throws(() => make(init, components), { name: 'InvalidOptionError', field }))
@@ -384,6 +388,11 @@ describe('addresses', () => {
         equal(newer.toString(), `/ip4/127.0.0.1/tcp/8080/http/http-path/${encodeURIComponent(path)}`)
       }
     }
+  })
+
+  it('that are given with /p2p are without it, before the handler path', async () => {
+    const publisher = await start({ http: { addrs: [multiaddr(`/dns4/a.example/tcp/443/https/p2p/${id}`)], handlerPath: 'x' } })
+    deepEqual(publisher.addrs().map(String), ['/dns4/a.example/tcp/443/https/http-path/x', '/dns4/a.example/tcp/443/https/httpath/x'])
   })
 
   it('that are given come first, each once, and never as 0.0.0.0', async () => {

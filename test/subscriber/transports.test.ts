@@ -4,13 +4,15 @@ import { createServer } from 'node:net'
 import type { Socket } from 'node:net'
 import { describe, it } from 'node:test'
 import { generateKeyPair } from '@libp2p/crypto/keys'
-import type { Libp2p, PeerId, PrivateKey } from '@libp2p/interface'
+import type { Connection, Libp2p, PeerId, PrivateKey } from '@libp2p/interface'
 import { multiaddr } from '@multiformats/multiaddr'
 import { createLinkSystem } from '../../src/store/link-system.ts'
 import { Subscriber } from '../../src/subscriber/subscriber.ts'
 import type { LinkSystem, PublisherInit, SubscriberInit } from '../../src/shared/types.ts'
 import { headProtocol } from '../../src/syncers/dtsync/index.ts'
-import { FaultyPublisher, TestNet, type TestPublisher } from '../../src/testing/index.ts'
+import { createPublisher, type Publisher } from '../../src/index.ts'
+import { createDataTransfer } from '../../src/wire/data-transfer/index.ts'
+import { chain, FaultyPublisher, TestNet, type TestPublisher } from '../../src/testing/index.ts'
 import { adChain } from '../support/ads.ts'
 import { inTime, next, randomCid, recorder, TOPIC } from '../support/hall.ts'
 import { RawServer, RawStream } from '../wire/http-kit.ts'
@@ -134,6 +136,52 @@ describe('a subscriber without being told which transport', () => {
     await next.publisher.stop()
     const again = await net.publisher({ http: false, ipnisync: false, topic: TOPIC, chain: 6, components })
     equal(String(await subscriber.sync(again.info)), String(again.cids[0]))
+  })
+
+  it('follows it for a CID that is known, too', async () => {
+    await using net = new TestNet()
+    const { publisher, libp2p, privateKey } = await dual(net, { dtsync: false })
+    const node = await net.node()
+    await using dataTransfer = createDataTransfer({ libp2p: node }, { restartTimeout: 100 })
+    await dataTransfer.start()
+    const seen = recorder()
+    const { subscriber } = await net.subscriber({ topic: TOPIC, blockHook: seen.hook, dataTransfer, components: { libp2p: node } })
+    await subscriber.sync(publisher.info)
+    const publishes = async (init: PublisherInit, before: Publisher): Promise<Publisher> => {
+      await before.stop()
+      const components = { linkSystem: publisher.linkSystem, libp2p, privateKey }
+      return createPublisher(components, { topic: TOPIC, ...init })
+    }
+    const over = await publishes({ ipnisync: false }, publisher.publisher)
+    const [entries, more] = await chain(publisher.linkSystem, 2, { seed: 99 })
+    await subscriber.syncOneEntry(publisher.info, entries)
+    const again = await publishes({ dtsync: false }, over)
+    await subscriber.syncOneEntry(publisher.info, more)
+    deepEqual(seen.texts(), [...publisher.cids, entries, more].map(String))
+    await again.stop()
+  })
+
+  it('connects again to a publisher that was just closing the connection', async () => {
+    await using net = new TestNet()
+    const { publisher, libp2p } = await dual(net)
+    const connected = once(libp2p, 'connection:open')
+    const node = await net.node({ connect: [libp2p] })
+    await connected
+    let asked = 0
+    const closing = new Proxy(node, {
+      get (target: any, field) {
+        const value = target[field]
+        if (field !== 'dialProtocol') { return typeof value === 'function' ? value.bind(target) : value }
+        return async (peer: PeerId, ...args: Parameters<Connection['newStream']>) => {
+          if (asked++ > 0) { return value.call(target, peer, ...args) }
+          const opening = node.getConnections(peer)[0].newStream(...args) // as libp2p does where there is a connection
+          for (const connection of libp2p.getConnections()) { connection.abort(new Error('test')) }
+          return opening
+        }
+      }
+    })
+    const { subscriber } = await net.subscriber({ topic: TOPIC, httpRetry: false, components: { libp2p: closing } })
+    equal(String(await subscriber.sync(publisher.info)), String(publisher.cids[0]))
   })
 
   it('does not take the head of another topic over streams for its own', async () => {

@@ -154,6 +154,22 @@ describe('the server of Node', () => {
     equal(asked, 1)
   })
 
+  it('answers a client that has closed its side after its requests, and ends the connection', async () => {
+    const server = await serve(async ({ path }) => {
+      await delay(path === '/0' ? 20 : 0)
+      return text(200, path)
+    })
+    for (const count of [1, 3]) {
+      const socket = await dial(server)
+      socket.end(Array.from({ length: count }, (_, i) => get(`/${i}`)).join(''))
+      const bodies = [...(await readAll(socket)).matchAll(/\r\n\r\n(\/\d+)/g)].map(([, path]) => path)
+      deepEqual(bodies, Array.from({ length: count }, (_, i) => `/${i}`))
+    }
+    const idle = await dial(server)
+    idle.end()
+    equal(await readAll(idle), '')
+  })
+
   it('answers 10,000 requests on one connection and as many on 200 without a leak', async () => {
     const server = await serve(async request => {
       const { signal } = request // as a store that listens while it reads

@@ -154,6 +154,28 @@ describe('asking one publisher over HTTP', () => {
     deepEqual(seen, [undefined, '"1"', '"1"', 'W/"2"', undefined])
   })
 
+  it('knows what has not changed, though another answer came meanwhile', async () => {
+    const asked = Promise.withResolvers<void>()
+    const answered = Promise.withResolvers<void>()
+    await using server = await httpServer((req, res) => {
+      if (server.requests.length === 1) {
+        res.writeHead(200, { etag: '"1"' }).end('first')
+      } else if (server.requests.length > 2) {
+        res.end('without ETag')
+      } else {
+        asked.resolve()
+        void answered.promise.then(() => { res.writeHead(req.headers['if-none-match'] === '"1"' ? 304 : 500).end() })
+      }
+    })
+    const known = fetcher([server.port], { httpRetry: false })
+    const first = await known.head()
+    const same = known.head()
+    await asked.promise
+    equal(text(await known.head()), 'without ETag')
+    answered.resolve()
+    equal(await same, first)
+  })
+
   it('goes to the next address on a transport error only, and stays there', async () => {
     const closed = await closedPort()
     await using reset = await rawServer(socket => { socket.resetAndDestroy(); return undefined })

@@ -5,7 +5,7 @@ import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib'
 import { USER_AGENT } from '../../src/shared/constants.ts'
 import { createHttpClient as createPlatformClient } from '../../src/syncers/httpsync/client.ts'
 import { createHttpClient } from '../../src/syncers/httpsync/client.node.ts'
-import { httpServer, rawServer } from './httpsync-servers.ts'
+import { closedPort, httpServer, rawServer } from './httpsync-servers.ts'
 import type { HttpClient, HttpRequestInit } from '../../src/syncers/httpsync/client.ts'
 
 const init: HttpRequestInit = { timeout: 5000, maxBodySize: 1000 }
@@ -69,6 +69,8 @@ for (const [name, create] of clients) {
       const bodies: Record<string, Uint8Array> = {
         gzip: gzipSync('x'.repeat(1000)),
         deflate: deflateSync('hello'),
+        identity: Buffer.from('as it is'),
+        '': Buffer.from('as it is'),
         bomb: gzipSync(Buffer.alloc(1_000_000))
       }
       await using server = await httpServer((req, res) => {
@@ -81,6 +83,8 @@ for (const [name, create] of clients) {
         text((await client.request(new URL(kind, server.url), { ...init, maxBodySize: 1100 })).body)
       equal(await get('gzip'), 'x'.repeat(1000))
       equal(await get('deflate'), 'hello')
+      equal(await get('identity'), 'as it is')
+      equal(await get(''), 'as it is')
       await rejects(get('bomb'), { name: 'BlockTooLargeError' })
       await client.stop()
     })
@@ -191,6 +195,12 @@ describe('HTTP client over sockets, on the wire', () => {
     await client.stop()
   })
 
+  it('asks at port 0 when told to: nobody is there', async () => {
+    const client = createHttpClient()
+    await rejects(client.request('http://127.0.0.1:0/', init), { name: 'TransferFailedError', message: /127\.0\.0\.1:0\/ failed: [^:]*$/ })
+    await client.stop()
+  })
+
   it('speaks over IPv6', async t => {
     const server = await httpServer((req, res) => { res.end(req.headers.host) }, '::1').catch(() => undefined)
     if (server == null) { t.skip('no IPv6 here'); return }
@@ -208,6 +218,20 @@ describe('HTTP client over sockets, on the wire', () => {
     await Promise.all(Array.from({ length: 200 }, async () => await client.request(server.url, init)))
     equal(server.connections, 64)
     equal(server.requests.length, 220)
+    await client.stop()
+  })
+
+  it('keeps nothing of hosts that it has no connection to', async () => {
+    const port = await closedPort()
+    const client = createHttpClient()
+    const { pools } = client as any
+    await Promise.all(Array.from({ length: 200 }, async (_, i) => {
+      await rejects(client.request(`http://127.0.0.${i + 1}:${port}/`, init), { name: 'TransferFailedError' })
+    }))
+    equal(pools.size, 0)
+    await using server = await httpServer((_, res) => { res.setHeader('connection', 'close').end('x') })
+    equal((await client.request(server.url, init)).status, 200)
+    equal(pools.size, 0)
     await client.stop()
   })
 

@@ -14,6 +14,7 @@ import { encodeSignedHead } from '../../src/syncers/httpsync/signed-head.ts'
 import { createIpnisyncSyncer } from '../../src/syncers/index.ts'
 import type { IpnisyncSyncer, IpnisyncSyncerInit } from '../../src/syncers/index.ts'
 import { chain } from '../../src/testing/chain.ts'
+import { FaultyPublisher } from '../../src/testing/faulty-publisher.ts'
 import { dagsyncSelector } from '../../src/traversal/index.ts'
 import { openStreams, RawServer, RawStream, response, untilStreams } from '../wire/http-kit.ts'
 import { createNode } from '../wire/nodes.ts'
@@ -145,6 +146,17 @@ describe('where a peer has ipnisync', () => {
     deepEqual(paths.slice(2), ['/foo/head', '/foo/ipni/v1/ad/head'])
   })
 
+  it('is asked for where other paths are called wrong, as FaultyPublisher does', async () => {
+    const key = await generateKeyPair('Ed25519')
+    const libp2p = await node(key)
+    const linkSystem = createLinkSystem()
+    const [root] = await chain(linkSystem, 1)
+    await using publisher = await FaultyPublisher.start({ linkSystem, libp2p, privateKey: key }, { root, handlerPath: 'some/where' })
+    await using syncer = syncerOf(libp2p)
+    for (let i = 0; i < 2; i++) { deepEqual(await syncer.head(), root) }
+    deepEqual(publisher.requests.map(({ path }) => path), ['/ipni/v1/ad/head', WELL_KNOWN, ...Array(2).fill('/some/where/ipni/v1/ad/head')])
+  })
+
   it('is read from the legacy resource where there is no other', async () => {
     const { libp2p } = await serving(async (path, key) => {
       if (path === '/.well-known/libp2p') { return mapping('/a/') }
@@ -221,6 +233,19 @@ describe('streams', () => {
     ok(raw.streams.length <= 32 && most <= 8, `${raw.streams.length} streams, ${most} at once`)
     await untilStreams(client, PROTOCOL, 0) // the last one goes when nobody asks for it
     await syncer.stop()
+  })
+
+  it('may carry an answer that says that it is not encoded, and one without a body that says that it is', async () => {
+    for (const encoding of ['', 'identity', 'Identity']) {
+      const { libp2p } = await serving(async (_, key) => {
+        return response(text(await encodeSignedHead(CID.parse(HEAD), key)), `Content-Encoding: ${encoding}\r\n`)
+      })
+      await using syncer = syncerOf(libp2p)
+      equal(String(await syncer.head()), HEAD)
+    }
+    const { libp2p } = await serving(() => response('zipped', 'Content-Encoding: gzip\r\n').replace('200', '404'))
+    await using syncer = syncerOf(libp2p)
+    await rejects(syncer.sync(CID.parse(HEAD), ALL), { name: 'ContentNotFoundError' })
   })
 
   it('that the publisher resets between requests cost no request', async () => {

@@ -32,6 +32,11 @@ export class Base {
     return this.prefixes[0]
   }
 
+  /** Whether it may be that the publisher knows another path only. */
+  isMissing (status: number): boolean {
+    return status === 404 || status === 403
+  }
+
   /** What else to ask when nothing is found under the first prefix. */
   others (_ask: Ask): string[] | Promise<string[]> {
     return this.prefixes.slice(1)

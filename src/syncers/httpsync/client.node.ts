@@ -8,6 +8,7 @@ import { isPublicIp } from '../../shared/multiaddrs.ts'
 import { writeRequestHead } from '../../wire/http-stream/head.ts'
 import { Deadline } from '../../shared/deadline.ts'
 import { createFetchClient } from './fetch-client.ts'
+import { contentEncoding } from './http-client.ts'
 import { ConnectionPool } from './pool.node.ts'
 import { redirectTarget } from './redirects.ts'
 import type { Connection } from './connection.node.ts'
@@ -79,8 +80,8 @@ class SocketClient implements HttpClient {
     for (const name of Object.keys(headers)) { lines.push(name, headers[name]) }
     const head = writeRequestHead(method, url.pathname + url.search, lines)
     const options = { maxBodySize, onBody, what: href, bodyless: method === 'HEAD', skipBody: isNoSuccess }
-    const pool = this.pool(url)
     for (let fresh = false; ; fresh = true) {
+      const pool = this.pool(url)
       const waited = pool.acquire(deadline, fresh)
       const connection = waited instanceof Promise ? await waited : waited
       const kept = connection.used
@@ -93,7 +94,7 @@ class SocketClient implements HttpClient {
         const stale = kept && !connection.response.started && deadline.ended == null && !this.stopped
         if (!stale) { throw err }
       } finally {
-        this.release(pool, connection)
+        this.release(url, pool, connection)
       }
     }
   }
@@ -108,7 +109,7 @@ class SocketClient implements HttpClient {
       if (ip && this.allow?.(host) === false) { throw notPublic(host) }
       pool = new ConnectionPool({
         host,
-        port: Number(url.port) || (tls ? 443 : 80),
+        port: url.port !== '' ? Number(url.port) : tls ? 443 : 80,
         tls,
         servername: ip ? undefined : host,
         lookup: this.allow == null ? undefined : filteredLookup(this.allow)
@@ -118,8 +119,9 @@ class SocketClient implements HttpClient {
     return pool
   }
 
-  private release (pool: ConnectionPool, connection: Connection): void {
+  private release (url: URL, pool: ConnectionPool, connection: Connection): void {
     pool.release(connection)
+    if (pool.empty) { this.pools.delete(url.origin) }
     if (pool.hasIdle && this.sweeper == null && !this.stopped) {
       this.sweeper = setInterval(() => { this.sweep() }, SWEEP_INTERVAL)
       this.sweeper.unref()
@@ -147,8 +149,8 @@ function isNoSuccess (status: number): boolean {
 
 /** The limit holds for what comes out, too: a small body may unzip to gigabytes. */
 async function decoded (response: HttpResponse, { maxBodySize, onBody }: HttpRequestInit): Promise<HttpResponse> {
-  const encoding = response.headers.get('content-encoding')?.toLowerCase()
-  if (encoding == null || encoding === 'identity' || response.body.length === 0) { return response }
+  const encoding = contentEncoding(response)
+  if (encoding == null || response.body.length === 0) { return response }
   if (encoding !== 'gzip' && encoding !== 'x-gzip' && encoding !== 'deflate') {
     throw new TransferFailedError(`${response.url}: unknown content encoding ${encoding}`)
   }

@@ -49,7 +49,7 @@ export class Fetcher {
   private readonly bases: Bases
   private readonly log: Logger | undefined
   private readonly stopping = new AbortController()
-  private lastHead: { url: string, etag: string, body: Uint8Array } | undefined
+  private lastHead: KnownHead | undefined
 
   constructor (client: HttpClient, bases: Bases, init: FetcherInit, log?: Logger) {
     this.client = client
@@ -70,9 +70,9 @@ export class Fetcher {
    */
   async head (options: AbortOptions = {}): Promise<Uint8Array | undefined> {
     const response = await this.get('head', NO_HEADERS, options)
-    const { status, url, body } = response
+    const { status, url, body, known } = response
     if (status === 204) { return undefined }
-    if (status === 304 && this.lastHead != null) { return this.lastHead.body }
+    if (status === 304 && known != null) { return known.body }
     if (status !== 200) { throw new HttpStatusError(status, url) }
     const etag = response.headers.get('etag')
     this.lastHead = etag != null && ETAG.test(etag) ? { url: response.asked, etag, body } : undefined
@@ -145,7 +145,7 @@ export class Fetcher {
     }
   }
 
-  /** 403 and 404 may mean that the publisher knows another path only; a head has to be under one of them. */
+  /** A head has to be under one of the paths. */
   private async anyPrefix (base: Base, resource: string, headers: Record<string, string>, options: RequestOptions): Promise<Answer> {
     const { prefix } = base
     let answer = await this.request(prefix + resource, headers, options)
@@ -153,7 +153,7 @@ export class Fetcher {
       base.settle(prefix)
       return answer
     }
-    if (!isMissing(answer) || (base.known && resource !== 'head')) { return answer }
+    if (!base.isMissing(answer.status) || (base.known && resource !== 'head')) { return answer }
     const ask: Ask = async (url, maxBodySize) => this.request(url, { Accept: 'application/json' }, options, maxBodySize)
     for (const other of await base.others(ask)) {
       const next = await this.request(other + resource, headers, options)
@@ -162,7 +162,7 @@ export class Fetcher {
         return next
       }
       // What is missing under one path and refused under the other is missing.
-      if (isRetryStatus(next.status) || (next.status === 404 && answer.status === 403)) { answer = next }
+      if (isRetryStatus(next.status) || (next.status === 404 && base.isMissing(answer.status))) { answer = next }
     }
     return answer
   }
@@ -170,9 +170,10 @@ export class Fetcher {
   private async request (
     asked: string, headers: Record<string, string>, { signal, onBody }: RequestOptions, maxBodySize = this.init.maxBlockSize
   ): Promise<Answer> {
-    if (asked === this.lastHead?.url) { headers = { ...headers, 'If-None-Match': this.lastHead.etag } }
+    const known = asked === this.lastHead?.url ? this.lastHead : undefined
+    if (known != null) { headers = { ...headers, 'If-None-Match': known.etag } }
     const response = await this.client.request(asked, { headers, timeout: this.init.httpTimeout, maxBodySize, onBody, signal })
-    return Object.assign(response, { asked })
+    return Object.assign(response, { asked, known })
   }
 
   private isTransportError (err: unknown, signal?: AbortSignal): boolean {
@@ -181,15 +182,14 @@ export class Fetcher {
   }
 }
 
-/** A response, and the URL that was asked for it, before redirects. */
-type Answer = HttpResponse & { asked: string }
+/** The last head that came with an ETag. */
+interface KnownHead { url: string, etag: string, body: Uint8Array }
+
+/** A response, the URL that was asked for it, before redirects, and which head need not come again. */
+type Answer = HttpResponse & { asked: string, known?: KnownHead }
 
 function isFound ({ status }: HttpResponse): boolean {
   return (status >= 200 && status < 300) || status === 304
-}
-
-function isMissing ({ status }: HttpResponse): boolean {
-  return status === 404 || status === 403
 }
 
 /** Base64 text of a CID may hold a slash. */

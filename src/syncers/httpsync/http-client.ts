@@ -27,6 +27,12 @@ export interface HttpResponse {
   url: string
 }
 
+/** How a body is encoded, in lower case; undefined: not at all. */
+export function contentEncoding ({ headers }: Pick<HttpResponse, 'headers'>): string | undefined {
+  const encoding = headers.get('content-encoding')?.toLowerCase()
+  return encoding === '' || encoding === 'identity' ? undefined : encoding
+}
+
 /** Asks for small resources over kept connections. */
 export interface HttpClient {
   /** After stop(): requests fail, and trying again is of no use. */

@@ -9,6 +9,7 @@ import type { LinkSystem } from '../../shared/types.ts'
 import { HttpStreamClient } from '../../wire/http-stream/client.ts'
 import { Base, Bases } from './bases.ts'
 import type { Ask } from './bases.ts'
+import { contentEncoding } from './http-client.ts'
 import type { HttpClient, HttpRequestInit, HttpResponse } from './http-client.ts'
 import { redirectTarget } from './redirects.ts'
 import { HttpSyncer } from './sync.ts'
@@ -105,7 +106,7 @@ class StreamsToPeer implements HttpClient {
   private async ask (url: string, init: HttpRequestInit, timeout: number): Promise<HttpResponse> {
     const { method, headers, maxBodySize, onBody, signal } = init
     try {
-      const { status, headers: answered, body } = await this.streams.request(this.peerId, [HTTP_STREAM_PROTOCOL], {
+      const response = await this.streams.request(this.peerId, [HTTP_STREAM_PROTOCOL], {
         method,
         target: url.slice(this.root.length),
         headers: { 'User-Agent': USER_AGENT, ...headers },
@@ -117,9 +118,11 @@ class StreamsToPeer implements HttpClient {
         skipBody: isNoSuccess,
         limit: 'httpTimeout'
       })
-      const encoding = answered.get('content-encoding')?.toLowerCase() ?? 'identity'
-      if (encoding !== 'identity') { throw new TransferFailedError(`${url}: content encoding ${encoding}, which was not asked for`) }
-      return { status, headers: answered, body, url }
+      const encoding = contentEncoding(response)
+      if (encoding != null && response.body.length > 0) {
+        throw new TransferFailedError(`${url}: content encoding ${encoding}, which was not asked for`)
+      }
+      return { ...response, url }
     } catch (err: any) {
       if (err?.cause?.name === 'UnsupportedProtocolError') {
         throw new TransportUnavailableError(this.peerId, [`ipnisync: it does not speak ${HTTP_STREAM_PROTOCOL}`], { cause: err })
@@ -139,6 +142,11 @@ class StreamBase extends Base {
     super([root + IPNI])
     this.peerId = peerId
     this.root = root
+  }
+
+  /** A server that has it elsewhere may call any other path wrong: Go's client would not have asked for it. */
+  override isMissing (status: number): boolean {
+    return super.isMissing(status) || status === 400
   }
 
   /**

@@ -21,6 +21,9 @@ const MAX_HEADER_SIZE = 8 * 1024
 /** Requests of one connection that wait for the one before them; beyond it the connection is ended. */
 const MAX_PIPELINED = 256
 
+/** Whoever has closed their side may wait for an answer, or be gone: so long it may take to be made. */
+const HALF_CLOSED_GRACE = 2 * SECOND
+
 /** For answers under way when the server stops. */
 const STOP_GRACE = SECOND
 
@@ -56,10 +59,17 @@ class NodeHttpServer implements HttpServer {
     })
     this.#server.timeout = INACTIVITY_TIMEOUT
     this.#server.closeIdleConnections = () => {} // close() calls it, and it cuts off answers that are not written out yet
-    this.#server.on('connection', socket => {
-      this.#connections.set(socket, new Connection())
+    Object.assign(this.#server, { httpAllowHalfOpen: true }) // which the types do not have
+    this.#server.on('connection', (socket: Socket) => {
+      const connection = new Connection()
+      let timer: ReturnType<typeof setTimeout> | undefined
+      this.#connections.set(socket, connection)
+      socket.once('end', () => {
+        timer = setTimeout(() => { if (connection.current?.headersSent !== true) { socket.destroy() } }, HALF_CLOSED_GRACE)
+      })
       socket.once('close', () => {
-        this.#connections.get(socket)?.close()
+        clearTimeout(timer)
+        connection.close()
         this.#connections.delete(socket)
       })
     })
