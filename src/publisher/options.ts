@@ -25,6 +25,7 @@ export interface PublisherConfig extends Omit<PublisherInit, 'http' | 'dtsync' |
 
   /** Absent: off. `first`: it was asked for, and not only the default. */
   ipnisync?: IpnisyncPublisherInit & { libp2p: Libp2p, privateKey: PrivateKey, first: boolean }
+  libp2p?: Libp2p
   pubsub?: PubSub
 }
 
@@ -61,6 +62,7 @@ export function publisherConfig (components: PublisherComponents, init: Publishe
     http,
     dtsync,
     ipnisync,
+    libp2p,
     pubsub: components.pubsub ?? pubsubOf(libp2p)
   })
 }

@@ -14,6 +14,7 @@ import type { HttpHandler, HttpServer } from '../syncers/httpsync/http-types.ts'
 import { IpnisyncServer } from '../syncers/httpsync/over-libp2p-serve.ts'
 import { createHttpHandler } from '../syncers/httpsync/serve.ts'
 import { handleWebRequest } from '../syncers/httpsync/web.ts'
+import { tuneConnections } from '../wire/streams.ts'
 import { chooseAnnounceAddrs, keptWhileSame, reachable, withHandlerPath } from './addrs.ts'
 import { servedMetrics } from './metrics.ts'
 import { publisherConfig, toCid, type PublisherConfig } from './options.ts'
@@ -27,6 +28,7 @@ interface Session {
   /** Made here, so stopped here. */
   ownSenders: AnnounceSender[]
   controller: AbortController
+  untune?: () => void
 }
 
 /**
@@ -152,6 +154,7 @@ export class Publisher implements Startable, AsyncDisposable {
       const session = this.#session
       this.#session = undefined
       session?.controller.abort(reason)
+      session?.untune?.()
       await Promise.all([session?.server?.stop(), this.#stopStreams(), ...session?.ownSenders.map(async sender => sender.stop?.()) ?? []])
     })
   }
@@ -174,7 +177,7 @@ export class Publisher implements Startable, AsyncDisposable {
   }
 
   async #open (signal: AbortSignal): Promise<Session> {
-    const { http, senders, pubsub, topic } = this.#config
+    const { http, libp2p, senders, pubsub, topic } = this.#config
     await unlessAborted(this.#root.load({ signal }), signal)
     const ownSenders = senders == null && pubsub != null && topic != null ? [gossipSender({ pubsub }, { topic })] : []
     const server = http?.listen == null || this.#handler == null
@@ -188,7 +191,8 @@ export class Publisher implements Startable, AsyncDisposable {
       await Promise.all([server?.stop(), this.#stopStreams()])
       throw error
     }
-    return { server, senders: senders ?? ownSenders, ownSenders, controller: new AbortController() }
+    const untune = libp2p && tuneConnections(libp2p)
+    return { server, senders: senders ?? ownSenders, ownSenders, controller: new AbortController(), untune }
   }
 
   async #stopStreams (): Promise<void> {

@@ -9,6 +9,7 @@ import type {
   AddressBook, Announce, BlockHook, EntriesHook, PubSub, SelectorNode, SubscriberComponents, SyncFinished, SyncOptions
 } from '../shared/types.ts'
 import { AheadBudget } from '../syncers/httpsync/ahead.ts'
+import { tuneConnections } from '../wire/streams.ts'
 import { stopNode } from '../traversal/stop-at.ts'
 import { each } from './each.ts'
 import type { Handler } from './handler.ts'
@@ -67,6 +68,7 @@ export class Session {
   readonly #controller = new AbortController()
   readonly #running = new Map<Run, Promise<unknown>>()
   #watching?: Promise<void>
+  #untune?: () => void
 
   constructor (components: SubscriberComponents, config: SubscriberConfig, kept: Kept) {
     const { libp2p } = components
@@ -93,6 +95,7 @@ export class Session {
   async start (options?: AbortOptions): Promise<void> {
     if (this.#receiver == null) { return }
     await this.#receiver.start(options)
+    if (this.#components.libp2p != null) { this.#untune = tuneConnections(this.#components.libp2p) }
     this.#watching = this.#watch(this.#receiver)
   }
 
@@ -100,6 +103,7 @@ export class Session {
     const stopped = new SubscriberStoppedError()
     this.#controller.abort(stopped)
     for (const run of this.#running.keys()) { run.abort(stopped) }
+    this.#untune?.()
     await this.#receiver?.stop()
     await Promise.allSettled([...this.#running.values(), this.#watching])
     this.#handlers.clear()

@@ -1,7 +1,6 @@
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict'
 import { getEventListeners, once } from 'node:events'
 import { describe, it } from 'node:test'
-import type { Connection } from '@libp2p/interface'
 import type { StreamReader } from '../../src/wire/streams.ts'
 import { HttpStreamClient } from '../../src/wire/http-stream/client.ts'
 import type { HttpStreamClientInit, StreamRequestInit } from '../../src/wire/http-stream/client.ts'
@@ -10,7 +9,7 @@ import type { HttpAnswer, HttpRequest } from '../../src/wire/http-stream/handler
 import { HttpStreamServer } from '../../src/wire/http-stream/server.ts'
 import type { HttpStreamServerInit } from '../../src/wire/http-stream/server.ts'
 import { RawServer, RawStream, response, untilStreams } from './http-kit.ts'
-import { createPair } from './nodes.ts'
+import { countWrites, createPair } from './nodes.ts'
 import type { Encrypter, Pair } from './nodes.ts'
 
 const PROTOCOL = '/http/1.1'
@@ -42,18 +41,6 @@ async function served (
 async function played (play: RawServer['answer'], init?: HttpStreamClientInit): Promise<Pair & { client: HttpStreamClient, raw: RawServer }> {
   const pair = await createPair()
   return { ...pair, client: new HttpStreamClient({ libp2p: pair.a }, init), raw: await RawServer.start(pair.b, PROTOCOL, play) }
-}
-
-/** Counts what goes to the socket that is under a connection of TCP from now on. */
-function countWrites (connection: Connection): { writes: number } {
-  const count = { writes: 0 }
-  const { socket } = (connection as any).maConn
-  const { write } = socket
-  socket.write = (...args: unknown[]) => {
-    count.writes++
-    return write.apply(socket, args)
-  }
-  return count
 }
 
 describe('a client of HTTP over a stream', () => {

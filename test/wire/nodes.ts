@@ -2,7 +2,7 @@ import { noise } from '@libp2p/noise'
 import { tcp } from '@libp2p/tcp'
 import { tls } from '@libp2p/tls'
 import { yamux } from '@libp2p/yamux'
-import type { Libp2p, PrivateKey, Stream } from '@libp2p/interface'
+import type { Connection, Libp2p, PrivateKey, Stream } from '@libp2p/interface'
 import { createLibp2p } from 'libp2p'
 
 export type Encrypter = 'tls' | 'noise'
@@ -45,4 +45,16 @@ export async function openStream ({ a, b }: Pair, protocol = '/test/1.0.0'): Pro
   const near = await a.dialProtocol(b.peerId, protocol)
   near.send(new Uint8Array(0))
   return [near, await promise]
+}
+
+/** Counts what goes to the socket that is under a connection of TCP from now on. */
+export function countWrites (connection: Connection): { writes: number } {
+  const count = { writes: 0 }
+  const { socket } = (connection as any).maConn
+  const { write } = socket
+  socket.write = (...args: unknown[]) => {
+    count.writes++
+    return write.apply(socket, args)
+  }
+  return count
 }

@@ -1,7 +1,7 @@
 import type { AbortOptions, Libp2p, PeerId, Stream } from '@libp2p/interface'
 import { Deadline } from '../../shared/deadline.ts'
 import { DagsyncError, TransferFailedError } from '../../shared/errors.ts'
-import { joinWrites } from '../streams.ts'
+import { tuneConnection } from '../streams.ts'
 import { headBytes, writeRequestHead } from './head.ts'
 import type { HttpHeaders } from './head.ts'
 import { StreamPool } from './pool.ts'
@@ -161,7 +161,7 @@ export class HttpStreamClient {
   /** Takes a stream that is open and was not used, for a request that comes soon. */
   adopt (peer: PeerId, protocols: string[], stream: Stream): void {
     if (this.ended) { return stream.abort(stoppedError()) }
-    this.joinWrites(peer)
+    this.tune(peer)
     this.pool(keyOf(peer, protocols), peer, protocols).adopt(stream)
   }
 
@@ -192,7 +192,7 @@ export class HttpStreamClient {
         const { libp2p } = this
         const connection = libp2p.getConnections?.(peer).find(({ status, limits }) => status === 'open' && limits == null)
         const stream = await (connection?.newStream(protocols, { signal }) ?? libp2p.dialProtocol(peer, protocols, { signal }))
-        this.joinWrites(peer)
+        this.tune(peer)
         return stream
       },
       idleTimeout: this.idleTimeout,
@@ -204,8 +204,8 @@ export class HttpStreamClient {
     return pool
   }
 
-  private joinWrites (peer: PeerId): void {
-    this.libp2p.getConnections?.(peer).forEach(joinWrites)
+  private tune (peer: PeerId): void {
+    this.libp2p.getConnections?.(peer).forEach(tuneConnection)
   }
 
   /** One timer for all that idles: streams come and go with every request. */

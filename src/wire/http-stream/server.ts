@@ -1,7 +1,7 @@
 import type { Connection, Libp2p, Startable, Stream } from '@libp2p/interface'
 import { TransferFailedError } from '../../shared/errors.ts'
 import { Turns } from '../../shared/turns.ts'
-import { joinWrites } from '../streams.ts'
+import { tuneConnection } from '../streams.ts'
 import type { HttpHandler } from './handler.ts'
 import { serve } from './serve.ts'
 import type { ServeOptions } from './serve.ts'
@@ -66,7 +66,7 @@ export class HttpStreamServer implements Startable {
   }
 
   private readonly onStream = async (stream: Stream, connection: Connection): Promise<void> => {
-    joinWrites(connection)
+    tuneConnection(connection)
     this.streams.add(stream)
     await serve(stream, this.handler, this.init)
     this.streams.delete(stream)

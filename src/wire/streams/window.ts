@@ -29,14 +29,15 @@ export function limitWindow (stream: Stream, maxWindow = MAX_WINDOW): void {
   }
   stream.maxStreamWindowSize = Math.min(stream.maxStreamWindowSize, maxWindow)
   stream.maxReadBufferLength = Math.max(stream.maxReadBufferLength, MAX_PAUSED)
-  if (!Object.hasOwn(stream, 'sendWindowUpdate')) { updateByHalves(stream) }
+  updateByHalves(stream)
 }
 
 /**
  * @libp2p/yamux tells of each frame that was read by a frame: a write here and a read there. As long as half of the window is open
- * nobody waits for it. Go's tells of halves.
+ * nobody waits for it. Go's tells of halves. Other streams are left alone.
  */
-function updateByHalves (stream: YamuxStream): void {
+export function updateByHalves (stream: Stream): void {
+  if (!isYamux(stream) || Object.hasOwn(stream, 'sendWindowUpdate')) { return }
   const update = stream.sendWindowUpdate
   stream.sendWindowUpdate = () => {
     if (stream.state !== ESTABLISHED || stream.recvWindowCapacity <= stream.recvWindow / 2) { update.call(stream) }
