@@ -72,6 +72,15 @@ export const MAX_QUEUED_BYTES = 1024 * 1024
 /** Links that a request holds and nobody has walked yet. */
 export const MAX_QUEUED_LINKS = 16_384
 
+/** How often that, while it makes room by itself: a store that is slow for one request must not stop others at once. */
+export const OVERFULL = 8
+
+/** Steps that may be ahead of a consumer who waits for another request of the same peer. */
+export const MAX_AHEAD = 1 << 20
+
+/** Own requests that ended before the peer said so, which are remembered for one peer. */
+export const MAX_UNSETTLED = 64
+
 /** Unfinished frames of one peer, over all of its streams. */
 export const MAX_PEER_INBOUND = 16 * 1024 * 1024
 

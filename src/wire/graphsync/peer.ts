@@ -238,15 +238,17 @@ export class Peer {
 
   /**
    * Whether to read no more from the peer: a request has enough, and no other waits for anything. (Whoever reads one request may be
-   * waiting for another one of the same peer, so a full one must not stop a hungry one.)
+   * waiting for another one of the same peer, so a full one must not stop a hungry one, unless it makes room by itself.)
    */
   get full (): boolean {
     let full = false
+    let hungry = false
     for (const request of this.requests.values()) {
-      if (request.hungry) { return false }
+      if (request.overfull) { return true }
+      hungry ||= request.hungry
       full ||= request.full
     }
-    return full
+    return full && !hungry
   }
 
   async change (): Promise<void> {

@@ -8,7 +8,7 @@ import { readBlock } from '../../store/read.ts'
 import { holdsItself } from '../../store/verify.ts'
 import { Traversal } from '../../traversal/traversal.ts'
 import type { PendingLink } from '../../traversal/traversal.ts'
-import { DEDUP_BY_KEY, DO_NOT_SEND_FIRST_BLOCKS } from './constants.ts'
+import { DEDUP_BY_KEY, DO_NOT_SEND_FIRST_BLOCKS, MAX_AHEAD, MAX_UNSETTLED, OVERFULL } from './constants.ts'
 import { toFrame } from './frame.ts'
 import type { Item } from './incoming.ts'
 import { Inflow } from './inflow.ts'
@@ -25,9 +25,6 @@ interface Ahead {
   depth?: number
 }
 
-/** Steps that may be ahead of a consumer who waits for another request of the same peer. */
-const MAX_AHEAD = 1 << 20
-const MAX_UNSETTLED = 64
 const MISSING = Promise.resolve(undefined)
 
 /** A request to a peer: one walk, over the store first, then over what the responder sends. */
@@ -63,10 +60,19 @@ export class OutgoingRequest extends Inflow {
     return this.ahead.length > 0 || super.full
   }
 
+  /** Whether it holds far too much, and makes room by itself: others who wait for the peer must wait for that. */
+  get overfull (): boolean {
+    return (this.stepping || this.running != null) && this.queue.isOver(OVERFULL)
+  }
+
   /** Walks on without the consumer, who may be waiting for another request: the blocks go to the store, and out of memory. */
   relieve (): void {
     if (!this.full || this.stepping || this.running != null || this.walked) { return }
-    this.running = this.runAhead()
+    const running = this.running = this.runAhead()
+    void running.then(failed => {
+      if (failed == null) { this.running = undefined } // it may have to run again before the consumer comes
+      this.peer.changed()
+    })
   }
 
   // ---- the walk
@@ -155,6 +161,7 @@ export class OutgoingRequest extends Inflow {
       }
       return undefined
     } catch (error) {
+      this.sate()
       return { error }
     }
   }
@@ -162,9 +169,9 @@ export class OutgoingRequest extends Inflow {
   /** All that was walked ahead is read. */
   private async ranAhead (): Promise<undefined> {
     const failed = await this.running
-    if (this.ahead.length === 0) {
+    if (failed != null && this.ahead.length === 0) {
       this.running = undefined
-      if (failed != null) { throw failed.error }
+      throw failed.error
     }
     return undefined
   }
@@ -215,6 +222,7 @@ export class OutgoingRequest extends Inflow {
       return await this.finish()
     } finally {
       this.stepping = false
+      if (super.full) { this.peer.changed() } // who makes room has changed
     }
   }
 
@@ -262,7 +270,7 @@ export class OutgoingRequest extends Inflow {
   /** The item that the queue begins with, which must be of this link. */
   private take (key: Key): Item {
     const item = this.queue.shift() as Item
-    if (!this.full) { this.peer.changed() }
+    if (!super.full) { this.peer.changed() }
     if (item.key !== key) { throw this.mismatch(item.key, key) }
     if (item.action === 'm' || item.action === 's') { this.unfollowed = this.traversal.depth }
     return item
@@ -285,6 +293,7 @@ export class OutgoingRequest extends Inflow {
     if (this.missing == null) {
       if (this.status != null) { this.checkStatus(this.status) }
       this.walked = true
+      this.sate()
       return undefined
     }
     return this.finishMissing(this.missing)
@@ -292,8 +301,9 @@ export class OutgoingRequest extends Inflow {
 
   private async finishMissing (missing: Error): Promise<undefined> {
     this.walked = true
+    this.sate()
     try {
-      while (await this.hasItem()) { this.queue.clear() }
+      await this.hasItem()
     } catch (error) {
       throw error instanceof StalledError ? missing : error
     }
