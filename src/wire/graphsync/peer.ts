@@ -96,6 +96,7 @@ export class Peer {
   fail (error: Error): void {
     for (const response of this.responses.values()) { response.end({ error }) }
     for (const request of this.requests.values()) { request.networkError(error, true) }
+    this.dropBuilt(error)
     this.checkUse()
   }
 
@@ -104,6 +105,10 @@ export class Peer {
     for (const response of this.responses.values()) {
       if (!this.waiting.has(response)) { response.end({ error }) }
     }
+    this.dropBuilt(error)
+  }
+
+  private dropBuilt (error: Error): void {
     if (this.builder.empty) { return }
     for (const done of this.builder.build().done) { done(error) }
   }
@@ -121,6 +126,7 @@ export class Peer {
       request.cancel()
       request.fail(error)
     }
+    this.dropBuilt(error)
     this.outbox.close(error, { reset: unfinished })
     this.checkUse()
   }
