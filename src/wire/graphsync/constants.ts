@@ -91,6 +91,9 @@ export const MAX_INBOUND_STREAMS = 256
 export const MAX_WAITING_REQUESTS = 2048
 export const MAX_WAITING_BYTES = 2 * 1024 * 1024
 
+/** The same while an own request waits for the peer; of bytes MAX_HELD_BYTES. */
+export const MOST_WAITING_REQUESTS = 8 * MAX_WAITING_REQUESTS
+
 /** The same for all requests of one peer that are not over: they are kept until then. */
 export const MAX_HELD_BYTES = 16 * 1024 * 1024
 

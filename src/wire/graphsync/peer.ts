@@ -1,6 +1,6 @@
 import type { PeerId } from '@libp2p/interface'
 import type { ByteBudget } from '../streams.ts'
-import { MAX_HELD_BYTES, MAX_PEER_INBOUND, MAX_SHARE_BYTES, MAX_WAITING_BYTES, MAX_WAITING_REQUESTS } from './constants.ts'
+import { MAX_HELD_BYTES, MAX_PEER_INBOUND, MAX_SHARE_BYTES, MAX_WAITING_BYTES, MAX_WAITING_REQUESTS, MOST_WAITING_REQUESTS } from './constants.ts'
 import { Dedup } from './dedup.ts'
 import { FrameBuilder } from './frame.ts'
 import { Outbox } from './outbox.ts'
@@ -237,9 +237,20 @@ export class Peer {
 
   // ---- what comes in
 
-  /** Whether to take no more requests of the peer. */
+  /**
+   * Whether to take no more requests of the peer. While it is waited for some more may wait: it may do the same, and what each waits
+   * for comes behind the requests.
+   */
   get crowded (): boolean {
-    return this.waiting.size > MAX_WAITING_REQUESTS || this.waitingBytes > MAX_WAITING_BYTES || this.heldBytes > MAX_HELD_BYTES
+    if (this.heldBytes > MAX_HELD_BYTES || this.waiting.size > MOST_WAITING_REQUESTS) { return true }
+    return (this.waiting.size > MAX_WAITING_REQUESTS || this.waitingBytes > MAX_WAITING_BYTES) && !this.isAwaited
+  }
+
+  private get isAwaited (): boolean {
+    for (const request of this.requests.values()) {
+      if (request.hungry) { return true }
+    }
+    return false
   }
 
   /**
