@@ -1,7 +1,8 @@
-import type { Libp2p, Startable, Stream } from '@libp2p/interface'
+import type { Libp2p, PeerId, Startable, Stream } from '@libp2p/interface'
 import { TransferFailedError } from '../../shared/errors.ts'
 import { Turns } from '../../shared/turns.ts'
 import type { HttpHandler } from './handler.ts'
+import { Room } from './room.ts'
 import { serve } from './serve.ts'
 import type { ServeOptions } from './serve.ts'
 
@@ -24,6 +25,7 @@ export class HttpStreamServer implements Startable {
   private readonly handler: HttpHandler
   private readonly init: HttpStreamServerInit
   private readonly streams = new Set<Stream>()
+  private readonly rooms = new Map<string, Room>() // of peers that have streams open
   private handled: string[] = []
   private readonly turns = new Turns()
 
@@ -40,7 +42,7 @@ export class HttpStreamServer implements Startable {
       const { protocols, maxInboundStreams = MAX_INBOUND_STREAMS } = this.init
       try {
         for (const protocol of new Set(protocols)) {
-          await this.libp2p.handle(protocol, stream => { void this.serve(stream) }, { maxInboundStreams })
+          await this.libp2p.handle(protocol, (stream, { remotePeer }) => { void this.serve(stream, remotePeer) }, { maxInboundStreams })
           this.handled.push(protocol)
         }
       } catch (error) {
@@ -64,9 +66,14 @@ export class HttpStreamServer implements Startable {
     await this.libp2p.unhandle(handled)
   }
 
-  private async serve (stream: Stream): Promise<void> {
+  private async serve (stream: Stream, peer: PeerId): Promise<void> {
+    const key = peer.toString()
+    const room = this.rooms.get(key) ?? new Room()
+    this.rooms.set(key, room)
+    room.streams++
     this.streams.add(stream)
-    await serve(stream, this.handler, this.init)
+    await serve(stream, this.handler, this.init, room)
     this.streams.delete(stream)
+    if (--room.streams === 0) { this.rooms.delete(key) }
   }
 }
