@@ -1,13 +1,19 @@
 import { equal, ok } from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import type { GraphsyncRequest } from '../../src/shared/types/graphsync.ts'
+import { setTimeout as delay } from 'node:timers/promises'
+import { CID } from 'multiformats/cid'
+import { sha256 } from 'multiformats/hashes/sha2'
+import type { GraphsyncRequest, LinkAction } from '../../src/shared/types/graphsync.ts'
 import { createLinkSystem } from '../../src/store/link-system.ts'
+import { readBlock } from '../../src/store/read.ts'
+import { gate } from '../wire/data-transfer/kit.ts'
 import { chainOf, everything, exchangePair, fetchAll, outcome } from '../wire/graphsync/kit.ts'
 import type { ExchangePair } from '../wire/graphsync/kit.ts'
 import { GRAPHSYNC_PROTOCOL } from '../../src/wire/graphsync/constants.ts'
+import { Exchange } from '../../src/wire/graphsync/exchange.ts'
 import { encodeGraphsyncMessage } from '../../src/wire/graphsync/message.ts'
 import { send } from '../../src/wire/streams.ts'
-import { createNode } from '../wire/nodes.ts'
+import { createNode, createPair } from '../wire/nodes.ts'
 import { framed, RawPeer } from '../wire/graphsync/raw-peer.ts'
 import { alive, MiB, peersOf, until, untilHeldBack } from './kit.ts'
 
@@ -83,6 +89,79 @@ describe('graphsync: memory', () => {
     const more = await alive() - before
     ok(more < 20, `${more.toFixed(1)} MiB of 60 wait`)
     equal((await outcome(request)).cids.length, 2_999)
+  })
+
+  for (const [what, pace] of [['fast', 0], ['slow', 5]] as const) {
+    it(`is bounded when the reader waits for another request of the peer, and its store is ${what}`, async () => {
+      const local = createLinkSystem()
+      await using pair = await exchangePair({ local })
+      const outer = await chainOf(pair.remote, 3_000, 20_000, 1)
+      const inner = await chainOf(pair.remote, 2, 100, 2)
+      let stored = 0
+      local.blockstore.get = ((cid: any, options: any) => stored === 0 // keeps nothing
+        ? createLinkSystem().blockstore.get(cid)
+        : pair.remote.blockstore.get(cid, options)) as any
+      local.blockstore.put = ((cid: any) => {
+        stored++
+        return pace === 0 ? cid : delay(pace, cid)
+      }) as any
+      const { reached, open } = gate(pair.remote, inner[1])
+      const before = await alive()
+      const request = pair.requestor.request(pair.b.peerId, outer[0], everything)
+      await request.next()
+      const awaited = fetchAll(pair, inner[0], { linkSystem: createLinkSystem() })
+      await reached
+      await (pace === 0 ? until(() => stored === 3_000) : untilHeldBack(pair.responder))
+      const more = await alive() - before
+      ok(more < 30, `${more.toFixed(1)} MiB of 60 wait`)
+      open()
+      equal((await awaited).error, undefined)
+      if (pace === 0) { equal((await outcome(request)).cids.length, 2_999) } else { await request.return() }
+    })
+  }
+
+  it('is bounded when the peer sends what is of no use to a request whose reader waits for another one', async () => {
+    await using pair = await createPair()
+    const local = createLinkSystem()
+    await using requestor = new Exchange({ libp2p: pair.a, linkSystem: local })
+    await requestor.start()
+    const raw = new RawPeer(pair.b, pair.a.peerId)
+    await raw.start()
+    const [root, ...rest] = await chainOf(createLinkSystem(), 4, 100)
+    const before = await alive()
+    const request = requestor.request(pair.b.peerId, root, everything)
+    const first = request.next()
+    await raw.until(() => raw.requests.length === 1)
+    const remote = createLinkSystem()
+    await chainOf(remote, 4, 100)
+    const [{ id: requestId }] = raw.requests
+    const prefix = root.bytes.subarray(0, 4)
+    const bytesOf = async (cid: any): Promise<Uint8Array> => await readBlock(remote.blockstore, cid)
+    await raw.send({
+      responses: [{ requestId, status: 14, metadata: [[root, 'present']] }], blocks: [{ prefix, data: await bytesOf(root) }]
+    })
+    await first
+    const awaited = outcome(requestor.request(pair.b.peerId, rest[0], everything, { linkSystem: createLinkSystem() }))
+    await raw.until(() => raw.requests.length === 2)
+    const stream = await raw.stream()
+    for (let i = 0; i < 60; i++) {
+      const data = crypto.getRandomValues(new Uint8Array(65_536))
+      const raw = Uint8Array.from([1, 0x55, 0x12, 32])
+      const blocks = Array.from({ length: 16 }, (_, n) => ({ prefix: raw, data: data.map(byte => byte ^ n) }))
+      const metadata = await Promise.all(blocks.map(async ({ data }): Promise<[CID, LinkAction]> =>
+        [CID.createV1(0x55, await sha256.digest(data)), 'present']))
+      const message = { requests: [], responses: [{ requestId, status: 14, metadata }], blocks }
+      await send(stream, [framed(encodeGraphsyncMessage(message))], { timeout: 60_000 })
+    }
+    for (const cid of rest) {
+      const { id: requestId } = raw.requests[1]
+      const status = cid === rest[2] ? 20 : 14
+      await raw.send({ responses: [{ requestId, status, metadata: [[cid, 'present']] }], blocks: [{ prefix, data: await bytesOf(cid) }] })
+    }
+    equal((await awaited).error, undefined) // all that came before was read
+    const more = await alive() - before
+    ok(more < 20, `${more.toFixed(1)} MiB of 60 wait`)
+    equal((await outcome(request)).error?.name, 'TransferFailedError')
   })
 
   it('is bounded when the requests of a peer are big and take long, and none of them is dropped', async () => {

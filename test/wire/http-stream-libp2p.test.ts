@@ -1,6 +1,7 @@
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict'
 import { getEventListeners, once } from 'node:events'
 import { describe, it } from 'node:test'
+import { turnOfEventLoop } from '../../src/shared/event-loop.ts'
 import type { StreamReader } from '../../src/wire/streams.ts'
 import { HttpStreamClient } from '../../src/wire/http-stream/client.ts'
 import type { HttpStreamClientInit, StreamRequestInit } from '../../src/wire/http-stream/client.ts'
@@ -9,7 +10,7 @@ import type { HttpAnswer, HttpRequest } from '../../src/wire/http-stream/handler
 import { HttpStreamServer } from '../../src/wire/http-stream/server.ts'
 import type { HttpStreamServerInit } from '../../src/wire/http-stream/server.ts'
 import { RawServer, RawStream, response, untilStreams } from './http-kit.ts'
-import { countWrites, createPair } from './nodes.ts'
+import { countWrites, createNode, createPair } from './nodes.ts'
 import type { Encrypter, Pair } from './nodes.ts'
 
 const PROTOCOL = '/http/1.1'
@@ -344,6 +345,38 @@ describe('a server of HTTP over a stream', () => {
       ok(asked <= i + 3, `${asked} blocks were asked for when ${i} were read`)
       equal((await raw.readResponse()).length > block.length, true)
     }
+  })
+
+  it('holds little for a client that asks for many blocks and reads none, answers others meanwhile, and all of it when it reads', async () => {
+    const block = new Uint8Array(4 * MiB).fill(7)
+    let asked = 0
+    await using pair = await served(async ({ path }) => {
+      if (path === '/x') { return answer() }
+      asked++
+      await turnOfEventLoop() // as a store that looks for it
+      return { status: 200, headers: [], body: block }
+    })
+    const clients: RawStream[] = []
+    for (let i = 0; i < 60; i++) {
+      const raw = await RawStream.open(pair.a, pair.b.peerId, PROTOCOL)
+      raw.stream.pause()
+      raw.write('GET /block HTTP/1.1\r\nHost:\r\n\r\n')
+      clients.push(raw)
+    }
+    const other = await createNode()
+    try {
+      await other.dial(pair.b.getMultiaddrs())
+      const client = new HttpStreamClient({ libp2p: other })
+      for (let i = 0; i < 20; i++) { equal(text((await client.request(pair.b.peerId, [PROTOCOL], get)).body), 'hello') }
+    } finally {
+      await other.stop()
+    }
+    ok(asked >= 7 && asked <= 40, `${asked} blocks of 60 are held`)
+    await Promise.all(clients.map(async raw => {
+      raw.stream.resume()
+      ok((await raw.readResponse()).length > block.length)
+    }))
+    equal(asked, 60)
   })
 
   it('answers 10,000 requests on one stream, and as many 200 at a time, without a leak', async () => {

@@ -13,10 +13,18 @@ import { DATA_TRANSFER_EXTENSION, INCOMING_REQUEST_EXTENSION, TransferType } fro
 import { messageFromNode, messageToNode } from './message.ts'
 import type { Network } from './network.ts'
 
+/** A request for a pull that a validator is being asked about. */
+interface Asked {
+  peer: PeerId
+  id: bigint
+  cancelled: boolean
+}
+
 /** The responder's half: lets graphsync serve the pulls whose voucher a validator takes, and tells their end. */
 export class Server {
   private readonly network: Network
   private readonly channels = new Channels()
+  private readonly asked = new Set<Asked>()
   private readonly validators = new Map<string, Set<VoucherValidator>>()
 
   constructor (network: Network) {
@@ -41,6 +49,9 @@ export class Server {
   cancel (peer: PeerId, id: bigint): void {
     const channel = this.channels.get(peer, id)
     if (channel != null) { channel.cancelled = true }
+    for (const asked of this.asked) {
+      if (asked.id === id && asked.peer.equals(peer)) { asked.cancelled = true }
+    }
   }
 
   private async decide (peer: PeerId, { root, selector }: GraphsyncRequest, node: unknown): Promise<RequestDecision> {
@@ -54,8 +65,11 @@ export class Server {
     // one that has ended may be restarted, unlike in Go: what was sent last may have been lost
     if (isRestart && (known == null || known.cancelled || request.baseCid == null || known.digest !== digest)) { return refusal(request) }
 
+    const asked = { peer, id: request.transferId, cancelled: false }
+    this.asked.add(asked)
     const decision = await this.ask(peer, request, root, selector).catch(() => undefined) // a validator that fails refuses, as in Go
-    if (decision?.accept !== true) { return refusal(request) }
+    this.asked.delete(asked)
+    if (decision?.accept !== true || asked.cancelled) { return refusal(request) }
     if (!isRestart && this.channels.get(peer, request.transferId) != null) { return refusal(request, decision) } // the id was used
     const channel = known ?? { digest, cancelled: false, requests: 0, running: 0 }
     const turn = this.channels.begin(peer, request.transferId, channel)

@@ -72,6 +72,15 @@ export const MAX_QUEUED_BYTES = 1024 * 1024
 /** Links that a request holds and nobody has walked yet. */
 export const MAX_QUEUED_LINKS = 16_384
 
+/** How often that, while it makes room by itself: a store that is slow for one request must not stop others at once. */
+export const OVERFULL = 8
+
+/** Steps that may be ahead of a consumer who waits for another request of the same peer. */
+export const MAX_AHEAD = 1 << 20
+
+/** Own requests that ended before the peer said so, which are remembered for one peer. */
+export const MAX_UNSETTLED = 64
+
 /** Unfinished frames of one peer, over all of its streams. */
 export const MAX_PEER_INBOUND = 16 * 1024 * 1024
 
@@ -81,6 +90,9 @@ export const MAX_INBOUND_STREAMS = 256
 /** Waiting requests of one peer, beyond which no more of it is read until some are served. */
 export const MAX_WAITING_REQUESTS = 2048
 export const MAX_WAITING_BYTES = 2 * 1024 * 1024
+
+/** The same while an own request waits for the peer; of bytes MAX_HELD_BYTES. */
+export const MOST_WAITING_REQUESTS = 8 * MAX_WAITING_REQUESTS
 
 /** The same for all requests of one peer that are not over: they are kept until then. */
 export const MAX_HELD_BYTES = 16 * 1024 * 1024

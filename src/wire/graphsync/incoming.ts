@@ -1,4 +1,5 @@
 import { Queue } from '../../shared/queue.ts'
+import { MAX_QUEUED_BYTES, MAX_QUEUED_LINKS } from './constants.ts'
 import type { Key } from './keys.ts'
 import type { ParsedResponse } from './parse.ts'
 
@@ -35,6 +36,11 @@ export class ItemQueue {
       }
       this.items.push(item)
     }
+  }
+
+  /** Whether it holds more than a request should, or so many times that. */
+  isOver (times: number): boolean {
+    return this.bytes > times * MAX_QUEUED_BYTES || this.length > times * MAX_QUEUED_LINKS
   }
 
   shift (): Item | undefined {

@@ -2,7 +2,7 @@ import type { CID } from 'multiformats/cid'
 import { STALL_TIMEOUT } from '../../shared/constants.ts'
 import { StalledError, TransferFailedError } from '../../shared/errors.ts'
 import type { RequestOptions } from '../../shared/types/graphsync.ts'
-import { GraphsyncStatus, MAX_QUEUED_BYTES, MAX_QUEUED_LINKS } from './constants.ts'
+import { GraphsyncStatus } from './constants.ts'
 import { ItemQueue } from './incoming.ts'
 import type { Key } from './keys.ts'
 import { publicResponse } from './message.ts'
@@ -31,6 +31,7 @@ export class Inflow {
 
   /** Thrown at once. */
   private aborted: { error: unknown } | undefined
+  private sated = false
   private waiter: (() => void) | undefined
   private interrupt: ((error: unknown) => void) | undefined
 
@@ -47,7 +48,7 @@ export class Inflow {
 
   /** Whether it holds enough for now. */
   get full (): boolean {
-    return this.queue.bytes > MAX_QUEUED_BYTES || this.queue.length > MAX_QUEUED_LINKS
+    return this.queue.isOver(1)
   }
 
   receive (response: ParsedResponse, blocks: Map<Key, Uint8Array>): void {
@@ -60,8 +61,15 @@ export class Inflow {
       this.fail(error)
       return
     }
-    this.queue.push(response, blocks)
+    if (!this.sated) { this.queue.push(response, blocks) }
     this.wake()
+  }
+
+  /** Nothing more is walked: only the last status counts. */
+  protected sate (): void {
+    this.sated = true
+    this.queue.clear()
+    this.peer.changed()
   }
 
   networkError (error: Error, unsent: boolean): void {

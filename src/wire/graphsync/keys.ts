@@ -12,6 +12,14 @@ export function cidOfKey (key: Key): CID {
   return CID.decode(latin1Bytes(key))
 }
 
+/** A request's id: a UUID of version 4, as Go's. */
+export function randomId (): Uint8Array {
+  const id = crypto.getRandomValues(new Uint8Array(16))
+  id[6] = (id[6] & 0x0f) | 0x40
+  id[8] = (id[8] & 0x3f) | 0x80
+  return id
+}
+
 /** What a block's CID is made from, but for the digest. */
 export interface Prefix {
   version: number

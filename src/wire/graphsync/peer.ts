@@ -1,6 +1,6 @@
 import type { PeerId } from '@libp2p/interface'
 import type { ByteBudget } from '../streams.ts'
-import { MAX_HELD_BYTES, MAX_PEER_INBOUND, MAX_SHARE_BYTES, MAX_WAITING_BYTES, MAX_WAITING_REQUESTS } from './constants.ts'
+import { MAX_HELD_BYTES, MAX_PEER_INBOUND, MAX_SHARE_BYTES, MAX_WAITING_BYTES, MAX_WAITING_REQUESTS, MOST_WAITING_REQUESTS } from './constants.ts'
 import { Dedup } from './dedup.ts'
 import { FrameBuilder } from './frame.ts'
 import { Outbox } from './outbox.ts'
@@ -96,6 +96,7 @@ export class Peer {
   fail (error: Error): void {
     for (const response of this.responses.values()) { response.end({ error }) }
     for (const request of this.requests.values()) { request.networkError(error, true) }
+    this.dropBuilt(error)
     this.checkUse()
   }
 
@@ -104,6 +105,10 @@ export class Peer {
     for (const response of this.responses.values()) {
       if (!this.waiting.has(response)) { response.end({ error }) }
     }
+    this.dropBuilt(error)
+  }
+
+  private dropBuilt (error: Error): void {
     if (this.builder.empty) { return }
     for (const done of this.builder.build().done) { done(error) }
   }
@@ -121,6 +126,7 @@ export class Peer {
       request.cancel()
       request.fail(error)
     }
+    this.dropBuilt(error)
     this.outbox.close(error, { reset: unfinished })
     this.checkUse()
   }
@@ -231,22 +237,35 @@ export class Peer {
 
   // ---- what comes in
 
-  /** Whether to take no more requests of the peer. */
+  /**
+   * Whether to take no more requests of the peer. While it is waited for some more may wait: it may do the same, and what each waits
+   * for comes behind the requests.
+   */
   get crowded (): boolean {
-    return this.waiting.size > MAX_WAITING_REQUESTS || this.waitingBytes > MAX_WAITING_BYTES || this.heldBytes > MAX_HELD_BYTES
+    if (this.heldBytes > MAX_HELD_BYTES || this.waiting.size > MOST_WAITING_REQUESTS) { return true }
+    return (this.waiting.size > MAX_WAITING_REQUESTS || this.waitingBytes > MAX_WAITING_BYTES) && !this.isAwaited
+  }
+
+  private get isAwaited (): boolean {
+    for (const request of this.requests.values()) {
+      if (request.hungry) { return true }
+    }
+    return false
   }
 
   /**
    * Whether to read no more from the peer: a request has enough, and no other waits for anything. (Whoever reads one request may be
-   * waiting for another one of the same peer, so a full one must not stop a hungry one.)
+   * waiting for another one of the same peer, so a full one must not stop a hungry one, unless it makes room by itself.)
    */
   get full (): boolean {
     let full = false
+    let hungry = false
     for (const request of this.requests.values()) {
-      if (request.hungry) { return false }
+      if (request.overfull) { return true }
+      hungry ||= request.hungry
       full ||= request.full
     }
-    return full
+    return full && !hungry
   }
 
   async change (): Promise<void> {

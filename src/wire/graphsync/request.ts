@@ -8,11 +8,11 @@ import { readBlock } from '../../store/read.ts'
 import { holdsItself } from '../../store/verify.ts'
 import { Traversal } from '../../traversal/traversal.ts'
 import type { PendingLink } from '../../traversal/traversal.ts'
-import { DEDUP_BY_KEY, DO_NOT_SEND_FIRST_BLOCKS } from './constants.ts'
+import { DEDUP_BY_KEY, DO_NOT_SEND_FIRST_BLOCKS, MAX_AHEAD, MAX_UNSETTLED, OVERFULL } from './constants.ts'
 import { toFrame } from './frame.ts'
 import type { Item } from './incoming.ts'
 import { Inflow } from './inflow.ts'
-import { cidOfKey, keyOf } from './keys.ts'
+import { cidOfKey, keyOf, randomId } from './keys.ts'
 import type { Key } from './keys.ts'
 import { encodeGraphsyncMessage } from './message.ts'
 import type { Peer } from './peer.ts'
@@ -25,15 +25,12 @@ interface Ahead {
   depth?: number
 }
 
-/** Steps that may be ahead of a consumer who waits for another request of the same peer. */
-const MAX_AHEAD = 1 << 20
-const MAX_UNSETTLED = 64
 const MISSING = Promise.resolve(undefined)
 
 /** A request to a peer: one walk, over the store first, then over what the responder sends. */
 export class OutgoingRequest extends Inflow {
-  readonly id = crypto.getRandomValues(new Uint8Array(16))
-  readonly key: string
+  readonly id = randomId()
+  readonly key = keyOf(this.id)
   readonly linkSystem: LinkSystem
   private readonly selector: SelectorNode
   private readonly traversal: Traversal
@@ -52,9 +49,6 @@ export class OutgoingRequest extends Inflow {
   constructor (peer: Peer, root: CID, selector: SelectorNode, linkSystem: LinkSystem, options: RequestOptions) {
     super(peer, root, options)
     this.traversal = new Traversal(root, selector, { getCodec: code => linkSystem.getCodec(code) })
-    this.id[6] = (this.id[6] & 0x0f) | 0x40 // a UUID of version 4, as Go's
-    this.id[8] = (this.id[8] & 0x3f) | 0x80
-    this.key = keyOf(this.id)
     this.selector = selector
     this.linkSystem = linkSystem
   }
@@ -63,10 +57,19 @@ export class OutgoingRequest extends Inflow {
     return this.ahead.length > 0 || super.full
   }
 
+  /** Whether it holds far too much, and makes room by itself: others who wait for the peer must wait for that. */
+  get overfull (): boolean {
+    return (this.stepping || this.running != null) && this.queue.isOver(OVERFULL)
+  }
+
   /** Walks on without the consumer, who may be waiting for another request: the blocks go to the store, and out of memory. */
   relieve (): void {
     if (!this.full || this.stepping || this.running != null || this.walked) { return }
-    this.running = this.runAhead()
+    const running = this.running = this.runAhead()
+    void running.then(failed => {
+      if (failed == null) { this.running = undefined } // it may have to run again before the consumer comes
+      this.peer.changed()
+    })
   }
 
   // ---- the walk
@@ -155,6 +158,7 @@ export class OutgoingRequest extends Inflow {
       }
       return undefined
     } catch (error) {
+      this.sate()
       return { error }
     }
   }
@@ -162,9 +166,9 @@ export class OutgoingRequest extends Inflow {
   /** All that was walked ahead is read. */
   private async ranAhead (): Promise<undefined> {
     const failed = await this.running
-    if (this.ahead.length === 0) {
+    if (failed != null && this.ahead.length === 0) {
       this.running = undefined
-      if (failed != null) { throw failed.error }
+      throw failed.error
     }
     return undefined
   }
@@ -215,6 +219,7 @@ export class OutgoingRequest extends Inflow {
       return await this.finish()
     } finally {
       this.stepping = false
+      if (super.full) { this.peer.changed() } // who makes room has changed
     }
   }
 
@@ -262,7 +267,7 @@ export class OutgoingRequest extends Inflow {
   /** The item that the queue begins with, which must be of this link. */
   private take (key: Key): Item {
     const item = this.queue.shift() as Item
-    if (!this.full) { this.peer.changed() }
+    if (!super.full) { this.peer.changed() }
     if (item.key !== key) { throw this.mismatch(item.key, key) }
     if (item.action === 'm' || item.action === 's') { this.unfollowed = this.traversal.depth }
     return item
@@ -285,6 +290,7 @@ export class OutgoingRequest extends Inflow {
     if (this.missing == null) {
       if (this.status != null) { this.checkStatus(this.status) }
       this.walked = true
+      this.sate()
       return undefined
     }
     return this.finishMissing(this.missing)
@@ -292,8 +298,9 @@ export class OutgoingRequest extends Inflow {
 
   private async finishMissing (missing: Error): Promise<undefined> {
     this.walked = true
+    this.sate()
     try {
-      while (await this.hasItem()) { this.queue.clear() }
+      await this.hasItem()
     } catch (error) {
       throw error instanceof StalledError ? missing : error
     }

@@ -6,6 +6,7 @@ import { endStream } from './end.ts'
 import type { HttpAnswer, HttpHandler, HttpRequest } from './handler.ts'
 import { hasConnectionOption, headBytes, writeResponseHead } from './head.ts'
 import { HttpParser } from './parser.ts'
+import type { Room } from './room.ts'
 
 const IDLE_TIMEOUT = 60_000
 
@@ -51,14 +52,15 @@ export interface ServeOptions {
 }
 
 /** Answers the requests of one stream, one after another, until it is over. Bodies of requests are dropped. Does not throw. */
-export async function serve (stream: Stream, handler: HttpHandler, options: ServeOptions = {}): Promise<void> {
-  await new ServerStream(stream, handler, options).run()
+export async function serve (stream: Stream, handler: HttpHandler, options: ServeOptions, room: Room): Promise<void> {
+  await new ServerStream(stream, handler, options, room).run()
 }
 
 class ServerStream {
   private readonly stream: Stream
   private readonly handler: HttpHandler
   private readonly options: ServeOptions
+  private readonly room: Room
   private readonly timeout: number
   private readonly limit: WaitLimit
   private readonly reader: StreamReader
@@ -67,11 +69,12 @@ class ServerStream {
   private onGone: ((error: Error) => void) | undefined
   private rest: Uint8Array = new Uint8Array(0) // of the requests to come
 
-  constructor (stream: Stream, handler: HttpHandler, options: ServeOptions) {
+  constructor (stream: Stream, handler: HttpHandler, options: ServeOptions, room: Room) {
     const timeout = options.idleTimeout ?? IDLE_TIMEOUT
     this.stream = stream
     this.handler = handler
     this.options = options
+    this.room = room
     this.timeout = timeout
     this.limit = new WaitLimit(timeout, () => { stream.abort(new TimeoutError('idleTimeout', timeout)) })
     this.reader = new StreamReader(stream, { highWater: HIGH_WATER, maxWindow: MAX_WINDOW })
@@ -98,7 +101,7 @@ class ServerStream {
 
   /** Answers one request, and gives whether another one may come. */
   private async next (): Promise<boolean> {
-    const { request } = this
+    const { request, room } = this
     try {
       if (!await this.read()) { return false }
     } catch (error) {
@@ -108,7 +111,13 @@ class ServerStream {
     const hasHost = request.minor === 0 || request.headers.get('host') != null
     const asked = hasConnectionOption(request.headers, 'keep-alive')
     const keep = hasHost && request.keepAlive && (asked || this.options.closeByDefault !== true)
-    return this.write(hasHost ? await this.answer() : NO_HOST, keep, asked)
+    while (!room.isFree) { await this.limited(room.wait()) } // its other answers are not read
+    room.take()
+    try {
+      return await this.write(hasHost ? await this.answer() : NO_HOST, keep, asked)
+    } finally {
+      room.give()
+    }
   }
 
   /** False: the client has closed its side. */
@@ -160,8 +169,17 @@ class ServerStream {
     if (!keep || asked) { lines.push('Connection', keep ? 'keep-alive' : 'close') }
     const head = writeResponseHead(status, lines, REASONS[status])
     const sent = send(this.stream, pieces(head, isHead ? undefined : body), { timeout: this.timeout })
-    if (sent != null) { await sent }
+    if (sent != null) { await this.taken(sent, body?.length ?? 0) }
     return keep
+  }
+
+  private async taken (sent: Promise<void>, bytes: number): Promise<void> {
+    this.room.take(bytes)
+    try {
+      await sent
+    } finally {
+      this.room.give(bytes)
+    }
   }
 }
 

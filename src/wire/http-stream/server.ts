@@ -3,6 +3,7 @@ import { TransferFailedError } from '../../shared/errors.ts'
 import { Turns } from '../../shared/turns.ts'
 import { tuneConnection } from '../streams.ts'
 import type { HttpHandler } from './handler.ts'
+import { Room } from './room.ts'
 import { serve } from './serve.ts'
 import type { ServeOptions } from './serve.ts'
 
@@ -25,6 +26,7 @@ export class HttpStreamServer implements Startable {
   private readonly handler: HttpHandler
   private readonly init: HttpStreamServerInit
   private readonly streams = new Set<Stream>()
+  private readonly rooms = new Map<string, Room>() // of peers that have streams open
   private handled: string[] = []
   private readonly turns = new Turns()
 
@@ -41,7 +43,7 @@ export class HttpStreamServer implements Startable {
       const { protocols, maxInboundStreams = MAX_INBOUND_STREAMS } = this.init
       try {
         for (const protocol of new Set(protocols)) {
-          await this.libp2p.handle(protocol, this.onStream, { maxInboundStreams })
+          await this.libp2p.handle(protocol, (stream, connection) => { void this.serve(stream, connection) }, { maxInboundStreams })
           this.handled.push(protocol)
         }
       } catch (error) {
@@ -65,10 +67,15 @@ export class HttpStreamServer implements Startable {
     await this.libp2p.unhandle(handled)
   }
 
-  private readonly onStream = async (stream: Stream, connection: Connection): Promise<void> => {
+  private async serve (stream: Stream, connection: Connection): Promise<void> {
     tuneConnection(connection)
+    const key = connection.remotePeer.toString()
+    const room = this.rooms.get(key) ?? new Room()
+    this.rooms.set(key, room)
+    room.streams++
     this.streams.add(stream)
-    await serve(stream, this.handler, this.init)
+    await serve(stream, this.handler, this.init, room)
     this.streams.delete(stream)
+    if (--room.streams === 0) { this.rooms.delete(key) }
   }
 }

@@ -162,6 +162,32 @@ describe('data transfer: validators', () => {
     equal((await outcome(pullOf(pair, root))).error, undefined)
   })
 
+  it('need not answer any more when the peer has cancelled meanwhile: what they take is refused', async () => {
+    await withRaw('responder', async (raw, manager) => {
+      const linkSystem = createLinkSystem()
+      const [root] = await chainOf(linkSystem, 3)
+      const [asked, decided] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+      manager.addVoucherType('Ticket', async () => {
+        asked.resolve()
+        await decided.promise
+        return { accept: true, linkSystem }
+      })
+      const init = { voucherType: 'Ticket', transferId: 7n }
+      const first = await raw.ask(init, root, everything)
+      await asked.promise
+      await raw.say(requestOf({ type: TransferType.cancel, pull: false, transferId: 8n })) // another one
+      await raw.say(requestOf({ type: TransferType.cancel, pull: false, transferId: 7n }))
+      const other = await raw.ask({ ...init, transferId: 8n }, root, everything)
+      decided.resolve()
+      equal(await raw.terminal(first), 32)
+      deepEqual(raw.transfers(first), [responseOf({ accepted: false, transferId: 7n }).response])
+      equal(await raw.terminal(other), 20)
+      equal(await raw.terminal(await raw.ask({ ...init, type: TransferType.restart }, root, everything)), 32)
+      await raw.until(() => raw.messages.length === 1)
+      deepEqual(raw.messages, [responseOf({ type: TransferType.complete, transferId: 8n })])
+    })
+  })
+
   it('do not get the same transfer id accepted twice, from one peer', async () => {
     await withRaw('responder', async (raw, manager) => {
       const linkSystem = createLinkSystem()

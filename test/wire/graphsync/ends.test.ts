@@ -142,6 +142,28 @@ describe('graphsync: a responder that is stopped', () => {
   })
 })
 
+describe('graphsync: a peer that cannot be answered', () => {
+  it('leaves nothing behind', async () => {
+    await using pair = await createPair()
+    const remote = createLinkSystem()
+    const chain = await chainOf(remote, 3)
+    const held = gate(remote, chain[1])
+    const ended = Promise.withResolvers<ResponseEnd>()
+    await using responder = new Exchange({ libp2p: pair.b, linkSystem: remote })
+    responder.addValidator(() => ({ accept: true, onEnd: ended.resolve }))
+    await responder.start()
+    const peer = new RawPeer(pair.a, pair.b.peerId) // takes no stream
+    const id = crypto.getRandomValues(new Uint8Array(16))
+    await peer.send({ requests: [{ id, type: 'new', root: chain[0], selector: everything }] })
+    await held.reached
+    equal((await ended.promise).error?.name, 'TransferFailedError')
+    held.open()
+    await (await peer.stream()).close()
+    await until(() => peersOf(responder).size === 0)
+    equal((responder as any).network.total.peers.size, 0)
+  })
+})
+
 describe('graphsync: a request that cannot be made', () => {
   it('leaves nothing of the peer behind', async () => {
     await using pair = await exchangePair()

@@ -314,6 +314,22 @@ describe('graphsync exchange', () => {
     equal(streams.length, 2)
   })
 
+  it('serves both ways though each side has more asked than the other lets wait', async () => {
+    await using pair = await exchangePair()
+    pair.requestor.addValidator(() => ({ accept: true }))
+    const there = await chainOf(pair.remote, 5, 100_000)
+    const here = await chainOf(pair.local, 5, 100_000, 9)
+    const options = { extensions: { big: new Uint8Array(64 * 1024) }, stallTimeout: 15_000 }
+    const results = Array.from({ length: 100 }, () => [
+      outcome(pair.requestor.request(pair.b.peerId, there[0], everything, { ...options, linkSystem: createLinkSystem() })),
+      outcome(pair.responder.request(pair.a.peerId, here[0], everything, { ...options, linkSystem: createLinkSystem() }))
+    ]).flat()
+    for (const { error, cids } of await Promise.all(results)) {
+      equal(error, undefined)
+      equal(cids.length, 5)
+    }
+  })
+
   it('fails what runs when it is stopped or the peer goes, and can be started again', async () => {
     await using pair = await exchangePair()
     const chain = await chainOf(pair.remote, 5_000, 500)
