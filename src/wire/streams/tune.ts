@@ -12,15 +12,15 @@ export function tuneConnection (connection: Connection): void {
   if (tuned.has(connection)) { return }
   tuned.add(connection)
   joinWrites(connection)
-  for (const stream of connection.streams) { updateByHalves(stream) }
-  const { muxer } = connection as { muxer?: Partial<EventTarget> }
+  const { muxer, streams } = connection as Partial<Connection> & { muxer?: Partial<EventTarget> }
+  streams?.forEach(updateByHalves)
   muxer?.addEventListener?.('stream', event => { updateByHalves((event as CustomEvent<Stream>).detail) })
 }
 
 /** Every connection of the node, until the function that it gives is called: gossip goes over streams that are not ours. */
-export function tuneConnections (libp2p: Libp2p): () => void {
+export function tuneConnections (libp2p: Partial<Libp2p>): () => void {
   const onOpen = ({ detail }: CustomEvent<Connection>): void => { tuneConnection(detail) }
-  libp2p.addEventListener('connection:open', onOpen)
-  libp2p.getConnections().forEach(tuneConnection)
-  return () => { libp2p.removeEventListener('connection:open', onOpen) }
+  libp2p.addEventListener?.('connection:open', onOpen)
+  libp2p.getConnections?.().forEach(tuneConnection)
+  return () => { libp2p.removeEventListener?.('connection:open', onOpen) }
 }
