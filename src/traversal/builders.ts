@@ -1,6 +1,7 @@
 import { CID } from 'multiformats/cid'
 import { InvalidOptionError, InvalidSelectorError } from '../shared/errors.ts'
 import type { RecursionLimit, SelectorNode } from '../shared/types.ts'
+import { dagCborOrder } from './dag-cbor-order.ts'
 import { limitNode } from './limits.ts'
 import { get, isMap, keysOf } from './map-node.ts'
 import { parseSelector } from './selector.ts'
@@ -72,16 +73,4 @@ function selector (name: string, node: unknown): SelectorNode {
 function integer (name: string, value: number): number {
   if (!Number.isSafeInteger(value) || value < 0) { throw new InvalidOptionError(name, 'must be an integer of 0 or more') }
   return value
-}
-
-/** Shorter names first, then by their bytes. */
-function dagCborOrder (names: string[]): string[] {
-  const encoder = new TextEncoder()
-  const encoded = names.map(name => ({ name, bytes: encoder.encode(name) }))
-  return encoded.sort((a, b) => a.bytes.length - b.bytes.length || compare(a.bytes, b.bytes)).map(({ name }) => name)
-}
-
-function compare (a: Uint8Array, b: Uint8Array): number {
-  const at = a.findIndex((byte, i) => byte !== b[i])
-  return at < 0 ? 0 : a[at] - b[at]
 }

@@ -3,6 +3,7 @@ import { InvalidSelectorError } from '../shared/errors.ts'
 import type { Selector, SelectorNode } from '../shared/types.ts'
 import { All, Edge, Fields, InterpretAs, Matcher, Range, Recursion, Sequence, Union } from './clause.ts'
 import type { Clause } from './clause.ts'
+import { dagCborOrder } from './dag-cbor-order.ts'
 import { get, isMap, keysOf } from './map-node.ts'
 
 /** Ours, so that hostile selectors end: clauses of one selector, and how deep they are in each other. */
@@ -37,18 +38,23 @@ export function parseSelector (node: unknown): Selector {
   return compile(node)
 }
 
-/** The same, with what the walk needs; what parseSelector() made is taken too. */
-export function compile (node: unknown): CompiledSelector {
-  if (node instanceof CompiledSelector) { return node }
-  const parser = new Parser()
+/** The same, with what the walk needs; what parseSelector() made is taken too. `inDagCborOrder`: fields as whoever hears of it has them. */
+export function compile (node: unknown, inDagCborOrder = false): CompiledSelector {
+  if (node instanceof CompiledSelector) { return inDagCborOrder ? compile(node.node, true) : node }
+  const parser = new Parser(inDagCborOrder)
   const clause = parser.clause(node, '', [])
   return new CompiledSelector(node as SelectorNode, clause, parser.canFail)
 }
 
 class Parser {
   canFail = false
+  private readonly inDagCborOrder: boolean
   private clauses = 0
   private depth = 0
+
+  constructor (inDagCborOrder: boolean) {
+    this.inDagCborOrder = inDagCborOrder
+  }
 
   clause (node: unknown, where: string, edges: number[]): Clause {
     if (++this.clauses > MAX_CLAUSES) { throw invalid('', `has more than ${MAX_CLAUSES} clauses`) }
@@ -103,9 +109,10 @@ class Parser {
   private fields (body: object, at: string, edges: number[]): Clause {
     const fields = field(body, 'f>', at)
     if (!isMap(fields)) { throw invalid(`${at}/f>`, 'must be a map') }
+    const names = keysOf(fields)
+    if (!names.every(name => typeof name === 'string')) { throw invalid(`${at}/f>`, 'must have strings as keys') }
     const next = new Map<string, Clause>()
-    for (const name of keysOf(fields)) {
-      if (typeof name !== 'string') { throw invalid(`${at}/f>`, 'must have strings as keys') }
+    for (const name of this.inDagCborOrder ? dagCborOrder(names) : names) {
       next.set(name, this.clause(get(fields, name), `${at}/f>/${name}`, edges))
     }
     return new Fields(next)

@@ -50,6 +50,9 @@ export interface Rest {
 export interface TraversalOptions {
   codecs?: Array<BlockCodec<number, any>>
   getCodec?: CodecLookup
+
+  /** Fields in the order of dag-cbor, which another peer gets them in, and not in that of the selector in hand. */
+  inDagCborOrder?: boolean
 }
 
 /** The links of one block that are still to visit. */
@@ -93,7 +96,7 @@ export class Traversal {
 
   /** @throws {InvalidSelectorError} */
   constructor (root: CID, selector: Selector | SelectorNode, options: TraversalOptions = {}) {
-    const { clause, canFail } = compile(selector)
+    const { clause, canFail } = compile(selector, options.inDagCborOrder)
     this.clause = clause
     this.top = clause instanceof Recursion ? clause.sequence : undefined
     this.top?.reset()

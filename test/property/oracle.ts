@@ -70,11 +70,16 @@ function index (segment: Seg): number {
   return typeof segment === 'number' && segment >= 0 ? segment : /^[+-]?\d+$/.test(text(segment)) ? Number(segment) : NaN
 }
 
+function fieldsOf (sel: Sel): Map<string, Sel> {
+  const fields = sel.f['f>']
+  return fields instanceof Map ? fields : new Map(Object.entries(fields))
+}
+
 /** Undefined: everything. */
 function interests (sel: Sel): Seg[] | undefined {
   count()
   if ('a' in sel) { return undefined }
-  if ('f' in sel) { return Object.keys(sel.f['f>']) }
+  if ('f' in sel) { return [...fieldsOf(sel).keys()] }
   if ('i' in sel) { return [sel.i.i] }
   if ('r' in sel) { return Array.from({ length: sel.r.$ - sel.r['^'] }, (_, i) => sel.r['^'] + i) }
   if ('run' in sel) { return interests(sel.now) }
@@ -89,7 +94,10 @@ function interests (sel: Sel): Seg[] | undefined {
 function explore (sel: Sel, node: Value, segment: Seg, child: Value): Sel | undefined {
   count()
   if ('a' in sel) { return start(sel.a['>']) }
-  if ('f' in sel) { return Object.hasOwn(sel.f['f>'], text(segment)) ? start(sel.f['f>'][text(segment)]) : undefined }
+  if ('f' in sel) {
+    const next = fieldsOf(sel).get(text(segment))
+    return next && start(next)
+  }
   if ('i' in sel) { return inList(node) && index(segment) === sel.i.i ? start(sel.i['>']) : undefined }
   if ('r' in sel) { return inList(node) && index(segment) >= sel.r['^'] && index(segment) < sel.r.$ ? start(sel.r['>']) : undefined }
   if ('|' in sel) { return several(sel['|'].map((member: Sel) => explore(start(member), node, segment, child))) }

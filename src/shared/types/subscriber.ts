@@ -210,7 +210,8 @@ export type LastKnownSync = (publisher: PeerId, options?: AbortOptions) => CID |
 /**
  * Called in walk order once per block load, when the block is verified, stored and its links are known; awaited, so that a
  * slow hook slows the wire. A throw fails the sync with BlockHookError. A hook may delete the block; over dtsync not one that the
- * sync comes to again, which the publisher sends once.
+ * sync comes to again, which the publisher sends once. It may await a sync of the same publisher that does not move latest (with a
+ * `cid`, say); one that does waits for the sync that called the hook, for ever.
  */
 export type BlockHook = (publisher: PeerId, cid: CID, actions: SegmentSyncActions) => void | Promise<void>
 

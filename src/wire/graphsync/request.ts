@@ -48,7 +48,7 @@ export class OutgoingRequest extends Inflow {
 
   constructor (peer: Peer, root: CID, selector: SelectorNode, linkSystem: LinkSystem, options: RequestOptions) {
     super(peer, root, options)
-    this.traversal = new Traversal(root, selector, { getCodec: code => linkSystem.getCodec(code) })
+    this.traversal = new Traversal(root, selector, { getCodec: code => linkSystem.getCodec(code), inDagCborOrder: true })
     this.selector = selector
     this.linkSystem = linkSystem
   }

@@ -29,6 +29,16 @@ describe('graphsync exchange', () => {
     })
   }
 
+  it("walks the fields of a selector as the responder gets them, in dag-cbor's order", async () => {
+    await using pair = await exchangePair()
+    const leaves = await Promise.all([1, 2, 3].map(async i => pair.remote.store({ leaf: i })))
+    const root = await pair.remote.store({ next: leaves[0], a: leaves[1], 10: leaves[2] })
+    await copy(pair.remote, pair.local, [root, leaves[0]])
+    const { cids, error } = await fetchAll(pair, root, {}, { f: { 'f>': { next: { '.': {} }, 10: { '.': {} }, a: { '.': {} } } } })
+    equal(error, undefined)
+    deepEqual(cids, texts([root, leaves[1], leaves[2], leaves[0]]))
+  })
+
   it('works over stores that answer later', async () => {
     await using pair = await exchangePair()
     const chain = await chainOf(pair.remote, 100, 500)
