@@ -8,7 +8,7 @@ const UNKNOWN = 512 * 1024
 export class Room {
   streams = 0
   private used = 0
-  private waiting: Array<() => void> = []
+  readonly waiting = new Set<() => void>()
 
   /** Whether another answer may be begun. */
   get isFree (): boolean {
@@ -21,16 +21,21 @@ export class Room {
 
   give (bytes = UNKNOWN): void {
     this.used -= bytes
-    if (this.waiting.length === 0 || !this.isFree) { return }
-    const { waiting } = this
-    this.waiting = []
-    for (const resolve of waiting) { resolve() }
+    if (!this.isFree) { return }
+    for (const resolve of this.waiting) { resolve() }
   }
 
-  /** Until there is some, perhaps: others wait too. */
-  async wait (): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>()
-    this.waiting.push(resolve)
-    await promise
+  /** As take(), when there is some. `limited` waits for what it is given, and throws when it is to end. */
+  async takeLater (limited: (freed: Promise<void>) => Promise<void>): Promise<void> {
+    while (!this.isFree) {
+      const { promise, resolve } = Promise.withResolvers<void>()
+      this.waiting.add(resolve)
+      try {
+        await limited(promise) // others wait too, and may be quicker
+      } finally {
+        this.waiting.delete(resolve)
+      }
+    }
+    this.take()
   }
 }

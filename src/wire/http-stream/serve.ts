@@ -111,8 +111,7 @@ class ServerStream {
     const hasHost = request.minor === 0 || request.headers.get('host') != null
     const asked = hasConnectionOption(request.headers, 'keep-alive')
     const keep = hasHost && request.keepAlive && (asked || this.options.closeByDefault !== true)
-    while (!room.isFree) { await this.limited(room.wait()) } // its other answers are not read
-    room.take()
+    if (room.isFree) { room.take() } else { await room.takeLater(async freed => this.limited(freed)) } // its other answers are not read
     try {
       return await this.write(hasHost ? await this.answer() : NO_HOST, keep, asked)
     } finally {
