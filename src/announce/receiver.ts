@@ -4,6 +4,7 @@ import { peerIdFromString } from '@libp2p/peer-id'
 import { ANNOUNCE_CACHE_SIZE, MAX_ANNOUNCE_ADDRS, MAX_ANNOUNCE_PUBLISHERS } from '../shared/constants.ts'
 import { InvalidMessageError, InvalidOptionError, ReceiverClosedError } from '../shared/errors.ts'
 import { filterPublic, multiaddrFromBytes } from '../shared/multiaddrs.ts'
+import { isThenable } from '../shared/thenable.ts'
 import { unlessAborted } from '../shared/unless-aborted.ts'
 import { decodeAnnounce, messageAddrs } from './message.ts'
 import { Pending } from './pending.ts'
@@ -200,7 +201,7 @@ export class Receiver implements Startable, AsyncDisposable {
 
   private admits (peer: PeerId): boolean {
     const allowed: unknown = this.init.allowPeer == null || this.init.allowPeer(peer)
-    if (typeof (allowed as any)?.then === 'function') { throw new InvalidOptionError('allowPeer', 'must give true or false, not a promise') }
+    if (isThenable(allowed)) { throw new InvalidOptionError('allowPeer', 'must give true or false, not a promise') }
     if (!allowed) { this.log?.('ignored an announce of %p: not allowed', peer) }
     return Boolean(allowed)
   }

@@ -206,7 +206,7 @@ export class Publisher implements Startable, AsyncDisposable {
     signal.throwIfAborted()
     if (root == null || session.senders.length === 0) { return [] }
     const addrs = this.#config.announceAddrs ?? this.#announceAddrs(this.#httpAddrs(), this.#libp2pAddrs())
-    return unlessAborted(sendAnnounce(root, addrs, session.senders, { signal }), signal)
+    return sendAnnounce(root, addrs, session.senders, { signal })
   }
 }
 

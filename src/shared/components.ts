@@ -1,4 +1,5 @@
 import { InvalidOptionError } from './errors.ts'
+import { isThenable } from './thenable.ts'
 
 interface Components {
   linkSystem?: unknown
@@ -18,7 +19,7 @@ export function checkComponents (components: Components | undefined): void {
 
 /** Throws InvalidOptionError. */
 export function checkNode (libp2p: unknown): void {
-  if (libp2p == null || typeof (libp2p as any).then === 'function') {
+  if (libp2p == null || isThenable(libp2p)) {
     throw new InvalidOptionError('libp2p', 'must be a node: await createLibp2p()')
   }
 }

@@ -65,8 +65,8 @@ export function checkSyncOptions (options: SyncOptions): SyncOptions {
   }
   if (selector != null) {
     parseSelector(selector)
-    const { resync } = options
-    for (const [field, given] of Object.entries({ stopAt, resync: resync === true ? resync : undefined, depthLimit: options.depthLimit })) {
+    const { resync, depthLimit } = options
+    for (const [field, given] of Object.entries({ stopAt, resync: resync || undefined, depthLimit })) {
       if (given != null) { throw new InvalidOptionError(field, 'cannot be given beside a selector, which is used as it is') }
     }
   }

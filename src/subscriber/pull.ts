@@ -2,6 +2,7 @@ import type { PeerId } from '@libp2p/interface'
 import type { CID } from 'multiformats/cid'
 import { CustomProgressEvent } from 'progress-events'
 import { BlockHookError, DepthLimitError, SegmentSyncError } from '../shared/errors.ts'
+import { isThenable } from '../shared/thenable.ts'
 import type {
   BlockHook, SegmentSyncActions, SelectorNode, SyncOptions, SyncedBlock, Syncer, SyncerSyncOptions
 } from '../shared/types.ts'
@@ -77,7 +78,7 @@ export async function pull (publisher: PeerId, syncer: Syncer, run: Run, init: P
     } catch (cause) {
       throw hookFailed(block.cid, cause)
     }
-    if (typeof returned?.then === 'function') { return callHook(returned, block.cid) }
+    if (isThenable(returned)) { return callHook(returned, block.cid) }
   }
 
   // without a hook nobody could name the next segment's CID

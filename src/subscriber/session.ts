@@ -9,8 +9,8 @@ import type {
   AddressBook, Announce, BlockHook, EntriesHook, PubSub, SelectorNode, SubscriberComponents, SyncFinished, SyncOptions
 } from '../shared/types.ts'
 import { AheadBudget } from '../syncers/httpsync/ahead.ts'
-import { tuneConnections } from '../wire/streams.ts'
 import { stopNode } from '../traversal/stop-at.ts'
+import { tuneConnections } from '../wire/streams.ts'
 import { each } from './each.ts'
 import type { Handler } from './handler.ts'
 import { Handlers } from './handlers.ts'

@@ -1,6 +1,7 @@
 import type { PeerId } from '@libp2p/interface'
 import type { CID } from 'multiformats/cid'
 import { InvalidOptionError } from '../../shared/errors.ts'
+import { isThenable } from '../../shared/thenable.ts'
 import type { DataTransfer, VoucherDecision } from '../../shared/types/data-transfer.ts'
 import type { LinkSystem } from '../../shared/types/store.ts'
 import { LEGS_VOUCHER_RESULT_TYPE, LEGS_VOUCHER_TYPE, voucherFromNode } from './voucher.ts'
@@ -56,7 +57,7 @@ export class PublisherSet {
 function allows ({ allowPeer }: Served, peer: PeerId): boolean {
   try {
     const allowed: unknown = allowPeer == null || allowPeer(peer)
-    return Boolean(allowed) && typeof (allowed as any).then !== 'function'
+    return Boolean(allowed) && !isThenable(allowed)
   } catch {
     return false
   }

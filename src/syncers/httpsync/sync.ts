@@ -8,6 +8,7 @@ import { HTTP_RETRY, HTTP_TIMEOUT, MAX_BLOCK_SIZE, PREFETCH } from '../../shared
 import { HeadQueryError, InvalidOptionError, UnexpectedSignerError } from '../../shared/errors.ts'
 import { LongLoop } from '../../shared/event-loop.ts'
 import { LONGEST_TIMER } from '../../shared/positive.ts'
+import { isThenable } from '../../shared/thenable.ts'
 import type { HttpRetry, LinkSystem, Prefetch, SelectorNode, Syncer, SyncerSyncOptions } from '../../shared/types.ts'
 import { readBlock } from '../../store/read.ts'
 import { holdsItself, verifyBlock } from '../../store/verify.ts'
@@ -161,8 +162,8 @@ export class HttpSyncer implements Syncer, AsyncDisposable {
         if (bytes == null) {
           bytes = (early == null ? undefined : await early) ?? await this.fetch(link, kind ?? schemaTypeOf(link.field) ?? below, io)
           signal?.throwIfAborted()
-          const stored: any = this.linkSystem.blockstore.put(link.cid, bytes, io)
-          if (typeof stored?.then === 'function') { await stored } // it may be a promise of another realm
+          const stored = this.linkSystem.blockstore.put(link.cid, bytes, io)
+          if (isThenable(stored)) { await stored }
         }
         kind = undefined
         traversal.follow(bytes)

@@ -1,6 +1,7 @@
 import type { CID } from 'multiformats/cid'
 import { BlockTooLargeError, ContentNotFoundError, StalledError, TransferFailedError } from '../../shared/errors.ts'
 import { Queue } from '../../shared/queue.ts'
+import { isThenable } from '../../shared/thenable.ts'
 import type { GraphsyncBlock, RequestOptions } from '../../shared/types/graphsync.ts'
 import type { SelectorNode } from '../../shared/types/selector.ts'
 import type { LinkSystem } from '../../shared/types/store.ts'
@@ -334,12 +335,12 @@ export class OutgoingRequest extends Inflow {
     }
   }
 
-  /** A promise only when the store gives one, which may be of another realm. */
+  /** A promise only when the store gives one. */
   private put (cid: CID, bytes: Uint8Array): Promise<unknown> | undefined {
     const { maxBlockSize } = this.options
     if (maxBlockSize != null && bytes.length > maxBlockSize) { throw new BlockTooLargeError(`block ${cid}`, maxBlockSize) }
-    const put: any = holdsItself(cid) ? undefined : this.linkSystem.blockstore.put(cid, bytes, this.options)
-    return typeof put?.then === 'function' ? Promise.resolve(put) : undefined
+    const put = holdsItself(cid) ? undefined : this.linkSystem.blockstore.put(cid, bytes, this.options)
+    return isThenable(put) ? Promise.resolve(put) : undefined
   }
 }
 

@@ -1,6 +1,7 @@
 import { CID } from 'multiformats/cid'
 import { TransferFailedError } from '../../shared/errors.ts'
 import { turnOfEventLoop } from '../../shared/event-loop.ts'
+import { isThenable } from '../../shared/thenable.ts'
 import type { GraphsyncRequest, RequestDecision, RequestValidator, ResponseEnd } from '../../shared/types/graphsync.ts'
 import type { LinkSystem } from '../../shared/types/store.ts'
 import { readBlock } from '../../store/read.ts'
@@ -90,7 +91,7 @@ export class Response {
     let decision: RequestDecision | undefined
     for (const validate of [...this.init.validators]) {
       const answer = validate(peer.id, request)
-      decision = answer instanceof Promise ? await answer : answer
+      decision = isThenable(answer) ? await answer : answer
       if (decision != null) { break }
     }
     if (this.over) {
