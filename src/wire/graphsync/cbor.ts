@@ -243,9 +243,12 @@ function half (bits: number): number {
   return sign * (1 + fraction / 1024) * 2 ** (exponent - 15)
 }
 
+const NOTHING = new Uint8Array(0)
+
 /** Builds CBOR in one growing piece of memory. */
 export class CborWriter {
   private bytes: Uint8Array
+  private taken = 0
   length = 0
 
   constructor (size = 256) {
@@ -310,17 +313,26 @@ export class CborWriter {
     this.latin1(key)
   }
 
+  /** Leaves room for what is known later. */
+  skip (bytes: number): void {
+    this.reserve(bytes)
+    this.length += bytes
+  }
+
   /** What was written; the memory is not shared with what is written later. */
   take (): Uint8Array {
-    const taken = this.bytes.subarray(0, this.length)
-    this.bytes = this.bytes.subarray(this.length)
+    const { bytes, length } = this
+    const rest = bytes.subarray(length)
+    this.bytes = rest.length < length ? NOTHING : rest // what comes next is likely as long: it would have to be moved
+    this.taken = length
     this.length = 0
-    return taken
+    return bytes.subarray(0, length)
   }
 
   private reserve (more: number): void {
     if (this.length + more <= this.bytes.length) { return }
-    const bytes = new Uint8Array(Math.max(2 * (this.length + more), 1024))
+    const likely = this.length === 0 ? this.taken + (this.taken >> 3) : 0
+    const bytes = new Uint8Array(Math.max(2 * (this.length + more), likely, 1024))
     bytes.set(this.bytes.subarray(0, this.length))
     this.bytes = bytes
   }

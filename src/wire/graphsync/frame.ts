@@ -8,6 +8,9 @@ import { size, writeEnvelope, writeExtensions, writeId } from './message.ts'
 /** Bigger blocks go out as they are, smaller ones are copied into one piece with what is around them. */
 const COPY_BELOW = 8 * 1024
 
+/** Room before the first block for the length of the message and what stands before its blocks: so that it is one piece. */
+const HEAD = 32
+
 /** More than what a message has around a block that is alone in it, extensions excepted. */
 const OVERHEAD = 1024
 
@@ -39,10 +42,10 @@ function lengthPrefix (length: number): Uint8Array {
 }
 
 /** Puts the length before the parts of a message. */
-export function toFrame (parts: Uint8Array[], responses = false, done: Frame['done'] = []): Frame {
+export function toFrame (parts: Uint8Array[]): Frame {
   const length = parts.reduce((sum, part) => sum + part.length, 0)
   const prefix = lengthPrefix(length)
-  return { parts: [prefix, ...parts], bytes: length + prefix.length, responses, done }
+  return { parts: [prefix, ...parts], bytes: length + prefix.length, responses: false, done: [] }
 }
 
 /** Whether a block can be sent at all. Go sends a frame over the limit all the same, and the other side resets the stream. */
@@ -59,6 +62,7 @@ export class FrameBuilder {
   private blockBytes = 0
   private blockCount = 0
   private metadataBytes = 0
+  private metadataSize = 1024
   private responses = new Map<Uint8Array, ResponsePart>()
   private done: Frame['done'] = []
 
@@ -99,30 +103,41 @@ export class FrameBuilder {
   }
 
   build (): Frame {
-    const out = new CborWriter(1024)
-    writeEnvelope(out, this.blockCount > 0 ? 2 : 1)
-    let blocks: Uint8Array[] = []
-    if (this.blockCount > 0) {
-      out.name('blk')
-      out.head(LIST, this.blockCount)
-      blocks = [...this.parts, this.blocks.take()]
+    const { blocks, parts, done, blockCount } = this
+    if (blockCount === 0) { blocks.skip(HEAD) }
+    blocks.name('rsp')
+    blocks.head(LIST, this.responses.size)
+    for (const [requestId, part] of this.responses) {
+      this.metadataSize = Math.max(1024, part.metadata.length + (part.metadata.length >> 3))
+      writeResponse(blocks, requestId, part)
     }
-    const start = out.take()
-    out.name('rsp')
-    out.head(LIST, this.responses.size)
-    for (const [requestId, part] of this.responses) { writeResponse(out, requestId, part) }
-    const frame = toFrame([start, ...blocks, out.take()], true, this.done)
+    parts.push(blocks.take())
+
+    const head = new CborWriter(HEAD)
+    writeEnvelope(head, blockCount > 0 ? 2 : 1)
+    if (blockCount > 0) {
+      head.name('blk')
+      head.head(LIST, blockCount)
+    }
+    const length = parts.reduce((sum, part) => sum + part.length, head.length - HEAD)
+    const prefix = lengthPrefix(length)
+    const start = HEAD - head.length - prefix.length
+    const [first] = parts
+    first.set(prefix, start)
+    first.set(head.take(), start + prefix.length)
+    parts[0] = first.subarray(start)
+
     this.parts = []
     this.partBytes = this.blockBytes = this.blockCount = this.metadataBytes = 0
     this.responses = new Map()
     this.done = []
-    return frame
+    return { parts, bytes: prefix.length + length, responses: true, done }
   }
 
   private response (requestId: Uint8Array): ResponsePart {
     let part = this.responses.get(requestId)
     if (part == null) {
-      part = { status: GraphsyncStatus.partial, metadata: new CborWriter(1024), links: 0 }
+      part = { status: GraphsyncStatus.partial, metadata: new CborWriter(this.metadataSize), links: 0 }
       this.responses.set(requestId, part)
       this.metadataBytes += 32
     }
@@ -132,6 +147,7 @@ export class FrameBuilder {
   private addBlock (key: Key, data: Uint8Array): void {
     const { blocks } = this
     const prefix = prefixOfKey(key)
+    if (this.blockCount === 0) { blocks.skip(HEAD) }
     blocks.head(LIST, 2)
     blocks.head(BYTES, prefix.length)
     blocks.latin1(prefix)

@@ -67,7 +67,7 @@ class Played {
   push (body: string | number, responses = false): void {
     const bytes = typeof body === 'string' ? new TextEncoder().encode(body) : new Uint8Array(body)
     const done: Frame['done'] = [error => { this.ends.push(error?.name) }]
-    this.outbox.push(toFrame([bytes], responses, done))
+    this.outbox.push({ ...toFrame([bytes]), responses, done })
   }
 }
 
