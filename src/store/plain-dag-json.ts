@@ -1,6 +1,7 @@
 import { CID } from 'multiformats/cid'
 import { canonicalBase32 } from '../shared/base32.ts'
 import { keyText } from '../shared/key-text.ts'
+import { plainCid } from '../shared/plain-cid.ts'
 
 const QUOTE = 0x22
 const MAX_DEPTH = 64
@@ -106,7 +107,7 @@ function readSpecial (): CID | Uint8Array {
     expect(0x7d)
     if (cid?.[0] !== 1) { throw NOT_PLAIN } // CID.decode() takes a version 0 in base32, which is none
     try {
-      return CID.decode(cid)
+      return plainCid(cid) ?? CID.decode(cid)
     } catch {
       throw NOT_PLAIN
     }

@@ -57,9 +57,12 @@ export async function pull (publisher: PeerId, syncer: Syncer, run: Run, init: P
 
   const callHook = async (returned: Promise<void>, cid: CID): Promise<void> => {
     try {
-      await run.pausedWhile(returned)
+      run.pause()
+      await returned
     } catch (cause) {
       throw hookFailed(cid, cause)
+    } finally {
+      run.resume()
     }
   }
 

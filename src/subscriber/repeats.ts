@@ -7,6 +7,8 @@ const MAX_SAMPLE = 4_096
 /** Places for the newest CIDs. */
 const RECENT = 2 ** 16
 
+const PRIME = 0x01000193
+
 /** How many repeats a walk may have. */
 export interface RepeatLimit {
   limit: number
@@ -53,8 +55,13 @@ export class Repeats {
   count = 0
 
   add ({ bytes }: CID): void {
-    const hash = hashOf(bytes, this.seeds[0])
-    const other = hashOf(bytes, this.seeds[1])
+    let [hash, other] = this.seeds
+    for (let i = 0; i < bytes.length; i++) { // FNV-1a
+      hash = Math.imul(hash ^ bytes[i], PRIME)
+      other = Math.imul(other ^ bytes[i], PRIME)
+    }
+    hash = mixed(hash)
+    other = mixed(other)
     const place = other % RECENT
     if (this.recent[place] === hash) {
       this.count++
@@ -79,10 +86,8 @@ export class Repeats {
   }
 }
 
-/** 32 bits, all of which depend on all of the bytes (FNV-1a, then the end of MurmurHash3). */
-function hashOf (bytes: Uint8Array, seed: number): number {
-  let hash = seed
-  for (const byte of bytes) { hash = Math.imul(hash ^ byte, 0x01000193) }
+/** 32 bits, each of which depends on all of these (the end of MurmurHash3). */
+function mixed (hash: number): number {
   hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b)
   hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35)
   return (hash ^ (hash >>> 16)) >>> 0

@@ -36,15 +36,14 @@ export class Run {
     this.#lastProgress = performance.now()
   }
 
-  /** The block hook is the user's own time: it does not count as a stall. */
-  async pausedWhile (work: Promise<void>): Promise<void> {
+  /** The block hook is the user's own time: until resume() it does not count as a stall. */
+  pause (): void {
     this.#paused++
-    try {
-      await work
-    } finally {
-      this.#paused--
-      this.progress()
-    }
+  }
+
+  resume (): void {
+    this.#paused--
+    this.progress()
   }
 
   /** From now on the run has to make progress. Without a timer per block: the watchdog looks when it is due. */

@@ -7,6 +7,7 @@ import { base64, base64pad, base64url, base64urlpad } from 'multiformats/bases/b
 import { CID } from 'multiformats/cid'
 import * as Digest from 'multiformats/hashes/digest'
 import { BASE32, base32Text, canonicalBase32 } from '../shared/base32.ts'
+import { plainCid } from '../shared/plain-cid.ts'
 
 const DAG_PB = 0x70
 const SHA2_256 = 0x12
@@ -43,7 +44,7 @@ export class Link {
   }
 
   get cid (): CID {
-    return (this.made ??= new CID(
+    return (this.made ??= plainCid(this.bytes) ?? new CID(
       this.multihashAt === 0 ? 0 : 1, this.codec as any, Digest.decode(this.bytes.subarray(this.multihashAt)), this.bytes))
   }
 

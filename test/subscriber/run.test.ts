@@ -98,13 +98,16 @@ describe('Run', () => {
     const run = new Run(40)
     await run.settle(async run => {
       run.watch()
-      await run.pausedWhile(new Promise(resolve => setTimeout(resolve, 160)))
+      run.pause()
+      await new Promise(resolve => setTimeout(resolve, 160))
+      run.resume()
       run.signal.throwIfAborted()
     })
     const stuck = new Run(40)
     await rejects(inTime(stuck.settle(async run => {
       run.watch()
-      await run.pausedWhile(Promise.resolve())
+      run.pause()
+      run.resume()
       await untilAborted(run)
     })), { name: 'StalledError' })
   })
