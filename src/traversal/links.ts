@@ -10,6 +10,14 @@ import type { Skeleton } from './skeleton.ts'
 /** Gives a codec or throws UnknownCodecError: LinkSystem.getCodec. */
 export type CodecLookup = (code: number) => BlockCodec<number, any>
 
+/** One each for all walks: a scan is over before another one begins, and a new scanner would be slow until it has seen some blocks. */
+const OWN = new Map<number, Skeleton>([
+  [0x0129, new DagJsonScanner()],
+  [0x71, new DagCborScanner()],
+  [0x70, new DagPbScanner()],
+  [0x55, new RawScanner()]
+])
+
 /** What finds the links of a block, by codec. Codecs beyond the four are decoded in full. */
 export class Scanners {
   private readonly made = new Map<number, Skeleton>()
@@ -24,20 +32,15 @@ export class Scanners {
 
   /** Undefined when the codec is unknown. */
   get (code: number): Skeleton | undefined {
-    const made = this.made.get(code) ?? this.make(code)
-    if (made != null) { this.made.set(code, made) }
-    return made
+    return OWN.get(code) ?? this.made.get(code) ?? this.make(code)
   }
 
   private make (code: number): Skeleton | undefined {
-    switch (code) {
-      case 0x0129: return new DagJsonScanner()
-      case 0x71: return new DagCborScanner()
-      case 0x70: return new DagPbScanner()
-      case 0x55: return new RawScanner()
-    }
     const codec = this.codecs.get(code) ?? this.ask(code)
-    return codec == null ? undefined : new ValueScanner(bytes => codec.decode(bytes))
+    if (codec == null) { return undefined }
+    const scanner = new ValueScanner(bytes => codec.decode(bytes))
+    this.made.set(code, scanner)
+    return scanner
   }
 
   private ask (code: number): BlockCodec<number, any> | undefined {

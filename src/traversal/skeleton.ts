@@ -83,13 +83,12 @@ export abstract class Skeleton {
   private readonly keysAt: number[] = []
   private readonly seen: Array<Set<string> | undefined> = []
 
-  /** Throws when the bytes do not decode. Leaves the links in `links` ('flat'), else the tree in `root`. */
+  /** Throws when the bytes do not decode. Leaves the links in `links` ('flat'), else the tree in `root`, until it is cleared. */
   scan (bytes: Uint8Array, detail: Detail): void {
     this.bytes = bytes
     this.detail = detail
     this.depth = 0
-    this.root = undefined
-    this.links = []
+    this.clear()
     this.keyCount = this.deepest = 0
     try {
       this.read()
@@ -98,6 +97,12 @@ export abstract class Skeleton {
       for (let i = 0; i < this.deepest; i++) { this.nodes[i] = this.seen[i] = this.names[i] = undefined }
       if (this.keys.length > MAX_KEPT_KEYS) { this.keys = [] }
     }
+  }
+
+  /** Lets go of what was found. */
+  clear (): void {
+    this.root = undefined
+    this.links = []
   }
 
   protected abstract read (): void

@@ -115,8 +115,8 @@ export class Traversal {
   next (): PendingLink | undefined {
     const { stack } = this
     this.link = undefined
+    if (stack.length === 0) { return undefined } // looking at -1 would make all later looks slow
     const frame = stack[stack.length - 1]
-    if (frame == null) { return undefined }
     if (frame.next === frame.links.length) {
       stack.length = 0
       throw frame.failure
@@ -168,6 +168,7 @@ export class Traversal {
       return [] // the walk tells
     }
     const links = scanner.links.slice(0, PEEK_LINKS).filter(({ level, codec }) => level < clause.depth && this.scanners.get(codec) != null)
+    scanner.clear()
     return links.map(link => ({ link, depth: depth + 1, clause: deeper(clause, link.level) }))
   }
 
@@ -198,6 +199,7 @@ export class Traversal {
     const frame: Frame = flat
       ? { links: wanted(clause, scanner.links), clauses: clause, next: 0, peeked: 0, depth }
       : { ...this.explorer.wanted(scanner.root, clause, bytes.length), next: 0, peeked: 0, depth }
+    scanner.clear()
     const more = frame.links.length > 0 || frame.failure != null
     if (this.top?.cuts !== cuts) { this.rest = more ? 'branches' : this.cutAt(depth) }
     if (more) { this.stack.push(frame) }
