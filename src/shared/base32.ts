@@ -1,3 +1,5 @@
+import { smallBytes } from './small-bytes.ts'
+
 /** The letters of multibase 'b'. */
 export const BASE32 = 'abcdefghijklmnopqrstuvwxyz234567'
 
@@ -7,7 +9,7 @@ for (let i = 0; i < 32; i++) { VALUES[BASE32.charCodeAt(i)] = i }
 /** The bytes of multibase text within a block: of lower case base32 without odd bits at the end; undefined for any other text. */
 export function canonicalBase32 (block: Uint8Array, from: number, to: number): Uint8Array | undefined {
   if (block[from] !== 0x62 || to - from < 4) { return undefined }
-  const bytes = new Uint8Array(((to - from - 1) * 5) >> 3)
+  const bytes = smallBytes(((to - from - 1) * 5) >> 3)
   let bits = 0
   let held = 0
   let at = 0

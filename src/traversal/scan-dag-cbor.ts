@@ -1,5 +1,6 @@
 import { concat } from '../shared/concat.ts'
 import { keyText } from '../shared/key-text.ts'
+import { smallBytes } from '../shared/small-bytes.ts'
 import { linkOfBytes } from './link.ts'
 import { OTHER, Skeleton, TEXT } from './skeleton.ts'
 
@@ -228,7 +229,7 @@ export class DagCborScanner extends Skeleton {
 }
 
 function copy (bytes: Uint8Array, from: number, to: number): Uint8Array {
-  const target = new Uint8Array(to - from)
+  const target = smallBytes(to - from)
   for (let i = from; i < to; i++) { target[i - from] = bytes[i] }
   return target
 }
