@@ -2,9 +2,10 @@ import type { AbortOptions } from '@libp2p/interface'
 import type { Blockstore } from 'interface-blockstore'
 import type { CID } from 'multiformats/cid'
 import { concat } from '../shared/concat.ts'
+import type { LinkSystem } from '../shared/types.ts'
 import { unlessAborted } from '../shared/unless-aborted.ts'
 import { whole } from './chunks.ts'
-import { holdsItself } from './verify.ts'
+import { holdsItself, isIntact } from './verify.ts'
 
 /**
  * The bytes of a stored block. Gives a promise only when the store does. A block that comes in one piece is not copied; one that
@@ -21,6 +22,31 @@ export function readBlock (blockstore: Blockstore, cid: CID, options: AbortOptio
     if (Symbol.asyncIterator in chunks) { return readAsync(chunks, options.signal) }
   }
   throw new TypeError('get() of the blockstore must give a generator of bytes') // older interfaces have the bytes, or a promise
+}
+
+/**
+ * As readBlock(); undefined where the store has none, or what it has is not what the CID says: a write that a crash has cut off would
+ * end each sync that comes there, and another block lead elsewhere.
+ */
+export function readIntact (
+  linkSystem: Pick<LinkSystem, 'blockstore' | 'getHasher'>, cid: CID, options?: AbortOptions
+): Uint8Array | undefined | Promise<Uint8Array | undefined> {
+  const check = (bytes: Uint8Array): Uint8Array | undefined | Promise<Uint8Array | undefined> => {
+    const intact = isIntact(linkSystem, cid, bytes)
+    return typeof intact === 'boolean' ? (intact ? bytes : undefined) : intact.then(intact => intact ? bytes : undefined)
+  }
+  let read: Uint8Array | Promise<Uint8Array>
+  try {
+    read = readBlock(linkSystem.blockstore, cid, options)
+  } catch (error) {
+    return undefinedWhenGone(error)
+  }
+  return read instanceof Promise ? read.then(check, undefinedWhenGone) : check(read)
+}
+
+function undefinedWhenGone (error: unknown): undefined {
+  if (error instanceof Error && error.name === 'NotFoundError') { return undefined }
+  throw error
 }
 
 function readAsync (chunks: AsyncGenerator<Uint8Array>, signal?: AbortSignal): Promise<Uint8Array> {

@@ -2,7 +2,7 @@ import type { PeerId } from '@libp2p/interface'
 import { equals } from 'multiformats/bytes'
 import type { CID } from 'multiformats/cid'
 import { digestText, provesEnough } from '../shared/digest.ts'
-import { HashMismatchError } from '../shared/errors.ts'
+import { HashMismatchError, UnknownHasherError } from '../shared/errors.ts'
 import { latin1 } from '../shared/latin1.ts'
 import type { LinkSystem } from '../shared/types.ts'
 
@@ -33,6 +33,19 @@ export function verifyBlock (
   const made = digestText(linkSystem.getHasher(expected.code), bytes)
   if (typeof made !== 'string') { return made.then(digest => { compare(cid, digest, peer) }) }
   compare(cid, made, peer)
+}
+
+/** Whether stored bytes are those of the CID; true where the hash is not known here. Gives a promise only when the hasher does. */
+export function isIntact (linkSystem: Pick<LinkSystem, 'getHasher'>, { multihash }: CID, bytes: Uint8Array): boolean | Promise<boolean> {
+  const matches = (made: string): boolean => made.startsWith(latin1(multihash.digest))
+  let made: string | Promise<string>
+  try {
+    made = digestText(linkSystem.getHasher(multihash.code), bytes)
+  } catch (error) {
+    if (error instanceof UnknownHasherError) { return true }
+    throw error
+  }
+  return typeof made === 'string' ? matches(made) : made.then(matches)
 }
 
 /** `made`: the whole digest, by latin1(). */

@@ -4,9 +4,11 @@ import { runInNewContext } from 'node:vm'
 import { MemoryBlockstore } from 'blockstore-core'
 import { MemoryDatastore } from 'datastore-core'
 import type { CID } from 'multiformats/cid'
+import { from } from 'multiformats/hashes/hasher'
 import { createLinkSystem } from '../../src/store/link-system.ts'
+import { readBlock } from '../../src/store/read.ts'
 import { TestNet } from '../../src/testing/index.ts'
-import { inTime, next, rest } from '../support/hall.ts'
+import { inTime, next, recorder, rest } from '../support/hall.ts'
 import { transports } from '../support/transports.ts'
 
 /** A datastore of which the first put takes until it is let go. */
@@ -139,6 +141,55 @@ describe('a disk that is full', () => {
       equal((await next(events)).count, 12)
     })
   }
+})
+
+describe('a store with a block that is not what its CID says', () => {
+  for (const transport of transports) {
+    for (const what of ['cut off, as by a process that was killed', 'another one']) {
+      it(`${what}: it is fetched again, and nothing below it is left out (${transport.name})`, async () => {
+        await using net = new TestNet()
+        const { info, cids, id, linkSystem: source } = await transport.publisher(net, { chain: 8 })
+        const linkSystem = createLinkSystem()
+        const bytes = await Promise.all(cids.map(async cid => readBlock(source.blockstore, cid)))
+        for (const i of [0, 1, 2, 3]) { await linkSystem.blockstore.put(cids[i], bytes[i]) }
+        await linkSystem.blockstore.put(cids[3], what === 'another one' ? bytes[7] : bytes[3].subarray(0, 30))
+        const { subscriber } = await transport.subscriber(net, { components: { linkSystem } })
+        const remote: string[] = []
+        const hook = recorder()
+        await subscriber.sync(info, {
+          blockHook: hook.hook, onProgress: ({ detail }) => { if ('local' in detail && !detail.local) { remote.push(`${detail.cid}`) } }
+        })
+        deepEqual(hook.texts(), cids.map(String))
+        deepEqual(remote, cids.slice(3).map(String))
+        deepEqual(await Promise.all(cids.map(async cid => readBlock(linkSystem.blockstore, cid))), bytes)
+        same(await subscriber.getLatestSync(id), cids[0])
+      })
+    }
+
+    it(`and that the publisher has not: ContentNotFoundError, latest stays (${transport.name})`, async () => {
+      await using net = new TestNet()
+      const { info, cids, id, linkSystem: source } = await transport.publisher(net, { chain: 3 })
+      const linkSystem = createLinkSystem()
+      for (const cid of cids) { await linkSystem.blockstore.put(cid, await readBlock(source.blockstore, cid)) }
+      await linkSystem.blockstore.put(cids[1], await readBlock(source.blockstore, cids[2]))
+      await source.blockstore.delete(cids[1])
+      const { subscriber } = await transport.subscriber(net, { components: { linkSystem } })
+      await rejects(inTime(subscriber.sync(info)), { name: 'ContentNotFoundError' })
+      equal(await subscriber.getLatestSync(id), undefined)
+    })
+  }
+
+  it('of a hash that is not known here: it is taken as it is', async () => {
+    await using net = new TestNet()
+    const hasher = from({ name: 'test', code: 0x300001, encode: () => new Uint8Array(32) })
+    const components = { linkSystem: createLinkSystem({ hashers: [hasher] }) }
+    const { publisher, info, linkSystem: source } = await net.publisher({ components })
+    const cid = await source.store({ hello: 'world' }, { hasher })
+    await publisher.setRoot(cid)
+    const { subscriber, linkSystem } = await net.subscriber()
+    await linkSystem.blockstore.put(cid, await readBlock(source.blockstore, cid))
+    same(await subscriber.sync(info), cid)
+  })
 })
 
 describe('a blockstore with promises of another realm', () => {

@@ -10,7 +10,7 @@ import { LongLoop } from '../../shared/event-loop.ts'
 import { LONGEST_TIMER } from '../../shared/positive.ts'
 import { isThenable } from '../../shared/thenable.ts'
 import type { HttpRetry, LinkSystem, Prefetch, SelectorNode, Syncer, SyncerSyncOptions } from '../../shared/types.ts'
-import { readBlock } from '../../store/read.ts'
+import { readIntact } from '../../store/read.ts'
 import { holdsItself, verifyBlock } from '../../store/verify.ts'
 import { Traversal } from '../../traversal/traversal.ts'
 import type { PendingLink } from '../../traversal/traversal.ts'
@@ -230,23 +230,9 @@ export class HttpSyncer implements Syncer, AsyncDisposable {
   private loadLocal (cid: CID, io: AbortOptions): Uint8Array | undefined | Promise<Uint8Array | undefined> {
     if (holdsItself(cid)) { return cid.multihash.digest }
     const has = this.linkSystem.blockstore.has(cid, io)
-    if (typeof has === 'boolean') { return has ? this.read(cid, io) : undefined }
-    return Promise.resolve(has).then(has => has ? this.read(cid, io) : undefined)
+    if (typeof has === 'boolean') { return has ? readIntact(this.linkSystem, cid, io) : undefined }
+    return Promise.resolve(has).then(has => has ? readIntact(this.linkSystem, cid, io) : undefined)
   }
-
-  private read (cid: CID, io: AbortOptions): Uint8Array | undefined | Promise<Uint8Array | undefined> {
-    try {
-      const bytes = readBlock(this.linkSystem.blockstore, cid, io)
-      return bytes instanceof Uint8Array ? bytes : bytes.catch(undefinedWhenGone)
-    } catch (err) {
-      return undefinedWhenGone(err)
-    }
-  }
-}
-
-function undefinedWhenGone (err: unknown): undefined {
-  if (err instanceof Error && err.name === 'NotFoundError') { return undefined }
-  throw err
 }
 
 /** Syncs with one publisher over HTTP. Throws InvalidOptionError, TransportUnavailableError. Go: httpsync.NewSync, NewSyncer. */

@@ -5,7 +5,7 @@ import { isThenable } from '../../shared/thenable.ts'
 import type { GraphsyncBlock, RequestOptions } from '../../shared/types/graphsync.ts'
 import type { SelectorNode } from '../../shared/types/selector.ts'
 import type { LinkSystem } from '../../shared/types/store.ts'
-import { readBlock } from '../../store/read.ts'
+import { readBlock, readIntact } from '../../store/read.ts'
 import { holdsItself } from '../../store/verify.ts'
 import { Traversal } from '../../traversal/traversal.ts'
 import type { PendingLink } from '../../traversal/traversal.ts'
@@ -325,14 +325,10 @@ export class OutgoingRequest extends Inflow {
     peer.outbox.push(toFrame([message]))
   }
 
-  /** A block of the store; undefined when it has none. A promise only when the store gives one. */
+  /** A block of the store; undefined when it has none. A promise only when the store or the hasher gives one. */
   private local (cid: CID): Uint8Array | undefined | Promise<Uint8Array | undefined> {
-    try {
-      const read = readBlock(this.linkSystem.blockstore, cid, this.options)
-      return read instanceof Promise ? this.interruptible(read).catch(notFound) : read
-    } catch (error) {
-      return notFound(error)
-    }
+    const read = readIntact(this.linkSystem, cid, this.options)
+    return read instanceof Promise ? this.interruptible(read) : read
   }
 
   /** A promise only when the store gives one. */
@@ -342,8 +338,4 @@ export class OutgoingRequest extends Inflow {
     const put = holdsItself(cid) ? undefined : this.linkSystem.blockstore.put(cid, bytes, this.options)
     return isThenable(put) ? Promise.resolve(put) : undefined
   }
-}
-
-function notFound (error: any): undefined {
-  if (error?.name !== 'NotFoundError') { throw error }
 }
