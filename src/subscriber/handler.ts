@@ -1,7 +1,11 @@
 import type { PeerId } from '@libp2p/interface'
+import type { CID } from 'multiformats/cid'
 import type { Announce } from '../shared/types.ts'
 import type { Route } from './route.ts'
 import { Slots } from './slots.ts'
+
+/** Replaced announces that are remembered, the newest ones. */
+const MAX_REPLACED = 16
 
 /** What a handler needs of its subscriber. */
 export interface HandlerHost {
@@ -11,11 +15,11 @@ export interface HandlerHost {
   /** Aborted by stop(). */
   readonly signal: AbortSignal
 
-  /** Never rejects: a failure becomes an event. */
-  syncAnnounced(handler: Handler, announce: Announce): Promise<void>
+  /** Never rejects: a failure becomes an event. `replaced`: what the publisher had announced before, and is to be below it. */
+  syncAnnounced(handler: Handler, announce: Announce, replaced: CID[]): Promise<void>
 
   /** An announce that will not be synced. */
-  dropped(announce: Announce): void
+  dropped(cid: CID, peerId: PeerId): void
 
   /** The handler has no work any more. */
   idle(handler: Handler): void
@@ -38,6 +42,7 @@ export class Handler {
   readonly #host: HandlerHost
   readonly #turn = new Slots(1)
   #pending?: Announce
+  #replaced: CID[] = []
   #draining = false
   #work = 0
 
@@ -74,13 +79,17 @@ export class Handler {
   }
 
   /**
-   * Only the newest announce matters: its chain contains all older ones. But a relay's hint never takes the place of what the
-   * publisher said itself. Gives the one that is not synced.
+   * Only the newest announce matters: its chain contains all older ones, and who syncs it looks whether it does. But a relay's hint
+   * never takes the place of what the publisher said itself. Gives the one that is not synced.
    */
   offer (announce: Announce): Announce | undefined {
     const replaced = this.#pending
     if (announce.hintFrom != null && replaced != null && replaced.hintFrom == null) { return announce }
     this.#pending = announce
+    if (replaced != null && replaced.hintFrom == null) {
+      this.#replaced.push(replaced.cid)
+      if (this.#replaced.length > MAX_REPLACED) { this.#replaced.shift() }
+    }
     if (!this.#draining) {
       this.#draining = true
       void this.beside(() => this.#drain())
@@ -91,7 +100,8 @@ export class Handler {
   dropPending (): void {
     const dropped = this.#pending
     this.#pending = undefined
-    if (dropped != null) { this.#host.dropped(dropped) }
+    if (dropped == null) { return }
+    for (const cid of [dropped.cid, ...this.#replaced.splice(0)]) { this.#host.dropped(cid, this.peerId) }
   }
 
   async #drain (): Promise<void> {
@@ -121,7 +131,8 @@ export class Handler {
     try {
       const announce = this.#pending
       this.#pending = undefined
-      if (announce != null) { await this.#host.syncAnnounced(this, announce) }
+      const replaced = this.#replaced.splice(0)
+      if (announce != null) { await this.#host.syncAnnounced(this, announce, replaced) }
     } finally {
       this.#turn.release()
     }

@@ -83,8 +83,8 @@ export class Session {
     this.#handlers = new Handlers(config.idleHandlerTTL, {
       slots: new Slots(config.maxAsyncSyncs),
       signal: this.#controller.signal,
-      syncAnnounced: async (handler, announce) => this.#syncAnnounced(handler, announce),
-      dropped: ({ cid, peerId }) => { this.#receiver?.uncacheCid(cid, peerId) }
+      syncAnnounced: async (handler, announce, replaced) => this.#syncAnnounced(handler, announce, replaced),
+      dropped: (cid, peerId) => { this.#receiver?.uncacheCid(cid, peerId) }
     })
     if (config.receiver != null) {
       const pubsub = components.pubsub ?? libp2p?.services.pubsub as PubSub | undefined
@@ -199,19 +199,19 @@ export class Session {
   }
 
   /** Never rejects: the outcome is an event. */
-  async #syncAnnounced (handler: Handler, announce: Announce): Promise<void> {
+  async #syncAnnounced (handler: Handler, announce: Announce, replaced: CID[]): Promise<void> {
     const { peerId, hintFrom } = announce
     const to = { peerId, addrs: announce.addrs.map(stripPeerId), announced: true, doubtful: hintFrom != null }
     try {
       await this.#run({}, async run => {
         run.watch()
         const stop = await this.#latest(peerId, run)
-        await this.#syncAnnouncedAt(await this.#place(handler, to, run), announce, stop)
+        await this.#syncAnnouncedAt(await this.#place(handler, to, run), announce, replaced, stop)
       })
     } catch (cause) {
       const error = this.#announceError(announce, cause)
       this.#log?.('announced sync of %c from %p failed - %e', announce.cid, peerId, error)
-      this.#receiver?.uncacheCid(announce.cid, peerId)
+      for (const cid of [announce.cid, ...replaced]) { this.#receiver?.uncacheCid(cid, peerId) }
       // as in Go: who is not allowed to sync from a publisher hears of nothing
       if (!(error instanceof TransferRejectedError)) { this.#kept.events.emit({ cid: announce.cid, peerId, count: 0, error }) }
     }
@@ -224,18 +224,27 @@ export class Session {
     return cause instanceof Error ? cause : new Error(String(cause), { cause })
   }
 
-  async #syncAnnouncedAt (place: Place, announce: Announce, stop?: CID): Promise<void> {
+  async #syncAnnouncedAt (place: Place, announce: Announce, replaced: CID[], stop?: CID): Promise<void> {
     const { to: { peerId }, route, run } = place
     const { blockHook: hook, segmentDepthLimit } = this.#config
     const init = { stop, hook, segmentDepthLimit, repeats: this.#repeats(), schemaType: 'Advertisement' as const }
     const cid = await this.#announcedCid(announce, route, run, stop)
     const { count, metStop } = await this.#pull(place, { ...init, cid })
-    if (stop == null || metStop) { return this.#finish(peerId, cid, count, run) }
+    const follows = stop == null || metStop
+    if (follows && await this.#hasAll(replaced, run)) { return this.#finish(peerId, cid, count, run) }
 
-    // not a successor of latest: a new chain, or an old announcement that is played again
+    // Not a successor of latest: a new chain, or an old announcement that is played again. Or one of before is not below it, since
+    // announcements may come in another order.
     const head = await route.syncer.head({ signal: run.signal }) ?? cid
-    const more = head.equals(cid) ? 0 : (await this.#pull(place, { ...init, cid: head })).count
+    const more = head.equals(cid) ? 0 : (await this.#pull(place, { ...init, cid: head, stop: follows ? cid : stop })).count
     await this.#finish(peerId, head, count + more, run)
+  }
+
+  async #hasAll (cids: CID[], { signal }: Run): Promise<boolean> {
+    for (const cid of cids) {
+      if (!await this.#components.linkSystem.has(cid, { signal })) { return false }
+    }
+    return true
   }
 
   /**

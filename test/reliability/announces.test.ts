@@ -6,6 +6,7 @@ import { identity } from 'multiformats/hashes/identity'
 import type { AnnounceMessage } from '../../src/shared/types.ts'
 import { encodeAnnounce, gossipSender, Receiver } from '../../src/announce/index.ts'
 import { createLinkSystem } from '../../src/store/link-system.ts'
+import { readBlock } from '../../src/store/read.ts'
 import { chain, TestNet, type FaultyPublisher } from '../../src/testing/index.ts'
 import { gate, inTime, next, pubsubOf, randomPeer, recorder, rest, subscribed, TOPIC, until } from '../support/hall.ts'
 import { gossipPublisher, gossipSubscriber, transports } from '../support/transports.ts'
@@ -40,6 +41,47 @@ describe('10,000 announces for one busy publisher', () => {
     await subscriber.stop()
     deepEqual(await rest(events), [])
     equal(syncs.calls.length, 2)
+  })
+})
+
+describe('announces that come out of order while a sync runs', () => {
+  it('leave none out: the newest one is synced, once', async () => {
+    await using net = new TestNet()
+    const { info, cids, id } = await net.publisher({ chain: 4 })
+    const syncs = gate()
+    const { subscriber } = await net.subscriber({ receiver: {}, blockHook: syncs.hook })
+    const events = subscriber.onSyncFinished()
+    await subscriber.announce(cids[3], info)
+    const running = await syncs.arrival()
+    for (const i of [0, 2, 1]) { await subscriber.announce(cids[i], info) }
+    syncs.openAll()
+    running.open()
+    equal((await next(events)).count, 1)
+    const { cid, count } = await next(events)
+    deepEqual([`${cid}`, count], [`${cids[0]}`, 3])
+    equal(`${await subscriber.getLatestSync(id)}`, `${cids[0]}`)
+    deepEqual(syncs.calls.map(String), [3, 1, 2, 0].map(i => `${cids[i]}`))
+  })
+
+  it('are heard again, all of them, when the sync that is to bring them fails', async () => {
+    await using net = new TestNet()
+    const { info, cids, linkSystem } = await net.publisher({ chain: 3 })
+    const syncs = gate()
+    const { subscriber } = await net.subscriber({ receiver: {}, blockHook: syncs.hook })
+    const events = subscriber.onSyncFinished()
+    await subscriber.announce(cids[2], info)
+    const running = await syncs.arrival()
+    for (const i of [0, 1]) { await subscriber.announce(cids[i], info) }
+    const bytes = await readBlock(linkSystem.blockstore, cids[1])
+    await linkSystem.blockstore.delete(cids[1])
+    syncs.openAll()
+    running.open()
+    await next(events)
+    equal((await next(events)).error?.name, 'ContentNotFoundError')
+    await linkSystem.put(cids[1], bytes)
+    await subscriber.announce(cids[0], info)
+    const { cid, count } = await next(events)
+    deepEqual([`${cid}`, count], [`${cids[0]}`, 2])
   })
 })
 
