@@ -8,7 +8,7 @@ import type { AddressBook } from './types.ts'
 const MAX_PEERS = 16_384
 
 export interface AddressBookInit {
-  /** The time, in milliseconds. Absent: the clock. */
+  /** The time, in milliseconds. Absent: time that passes; a clock may be set. */
   now?: () => number
 
   /**
@@ -26,7 +26,7 @@ interface Entry { addr: Multiaddr, expires: number }
  * swept when addresses are added, without a timer. Addresses are the same when their bytes are.
  */
 export function createAddressBook (init: AddressBookInit = {}): AddressBook {
-  const { now = Date.now, maxAddrsPerPeer = MAX_ANNOUNCE_ADDRS } = init
+  const { now = () => performance.now(), maxAddrsPerPeer = MAX_ANNOUNCE_ADDRS } = init
   if (!Number.isSafeInteger(maxAddrsPerPeer) || maxAddrsPerPeer < 1) {
     throw new InvalidOptionError('maxAddrsPerPeer', 'must be a whole number above 0')
   }

@@ -131,6 +131,21 @@ describe('gossip sender', () => {
     equal(pubsub.published.length, 2)
   })
 
+  it('waits no longer when the clock is set back', { timeout: 10_000 }, async t => {
+    const pubsub = new FakePubSub(await newPeer())
+    Object.assign(pubsub, { streamsOutbound: new Map(), getSubscribers: () => [pubsub.peerId] })
+    t.mock.timers.enable({ apis: ['setTimeout'] })
+    t.mock.method(Date, 'now', () => 0)
+    const sent = gossipSender({ pubsub }, { topic: TOPIC }).send(message(0), { signal: t.signal })
+    for (let ms = 0; ms < 1_000; ms += 5) {
+      t.mock.timers.tick(5)
+      await Promise.resolve()
+      await Promise.resolve()
+    }
+    t.mock.timers.reset()
+    deepEqual(await sent, { recipients: 0 })
+  })
+
   it('can be aborted while it waits', async () => {
     const pubsub = new FakePubSub(await newPeer())
     Object.assign(pubsub, { streamsOutbound: new Map(), getSubscribers: () => [pubsub.peerId] })

@@ -27,6 +27,15 @@ describe('address book', () => {
     deepEqual(book.get(a), [])
   })
 
+  it('by time that passes, not by a clock that is set', t => {
+    let clock = 0
+    t.mock.method(Date, 'now', () => clock)
+    const book = createAddressBook()
+    book.add(a, [addrs[0]], 60_000)
+    clock = 4_000_000_000_000
+    deepEqual(book.get(a), [addrs[0]])
+  })
+
   it('keeps the later end of an address that is added again, known by its bytes', () => {
     const { book, pass } = bookAt()
     book.add(a, [addrs[0]], 100)

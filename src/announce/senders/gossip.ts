@@ -74,10 +74,10 @@ export async function publish (pubsub: Gossipsub, topic: string, message: Announ
 async function openStreams (
   pubsub: Gossipsub, streams: NonNullable<Gossipsub['streamsOutbound']>, topic: string, goOn: () => void
 ): Promise<number> {
-  for (const deadline = Date.now() + STREAM_WAIT; ;) {
+  for (let waited = 0; ; waited += STREAM_POLL) { // not by the clock, which may be set
     const subscribers = pubsub.getSubscribers(topic)
     const reached = subscribers.filter(peer => streams.has(peer.toString())).length
-    if (reached === subscribers.length || Date.now() >= deadline) { return reached }
+    if (reached === subscribers.length || waited >= STREAM_WAIT) { return reached }
     await new Promise(resolve => setTimeout(resolve, STREAM_POLL))
     goOn()
   }
