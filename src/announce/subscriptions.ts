@@ -33,3 +33,12 @@ export function subscribe (pubsub: PubSub, topic: string): () => void {
     }
   }
 }
+
+/** Subscribes again to what a service has forgotten, as gossipsub does when its node is stopped. Throws as subscribe() does. */
+export function subscribeAgain (pubsub: PubSub): void {
+  for (const [topic, subscription] of subscriptions.get(pubsub) ?? []) {
+    if (pubsub.getTopics().includes(topic)) { continue }
+    pubsub.subscribe(topic)
+    subscription.ours = true
+  }
+}

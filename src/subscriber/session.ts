@@ -2,6 +2,7 @@ import type { AbortOptions, Logger, PeerId, PeerInfo } from '@libp2p/interface'
 import type { CID } from 'multiformats/cid'
 import { CustomProgressEvent } from 'progress-events'
 import { Receiver } from '../announce/index.ts'
+import { subscribeAgain } from '../announce/subscriptions.ts'
 import type { Broadcast } from '../events/broadcast.ts'
 import { ContentNotFoundError, SubscriberStoppedError, TransferRejectedError, TransportUnavailableError } from '../shared/errors.ts'
 import { stripPeerId } from '../shared/multiaddrs.ts'
@@ -66,6 +67,7 @@ export class Session {
   readonly #metrics?: Metrics
   readonly #log?: Logger
   readonly #controller = new AbortController()
+  readonly #pubsub?: PubSub
   readonly #running = new Map<Run, Promise<unknown>>()
   #watching?: Promise<void>
   #untune?: () => void
@@ -87,15 +89,17 @@ export class Session {
       dropped: (cid, peerId) => { this.#receiver?.uncacheCid(cid, peerId) }
     })
     if (config.receiver != null) {
-      const pubsub = components.pubsub ?? libp2p?.services.pubsub as PubSub | undefined
-      this.#receiver = new Receiver({ pubsub, peerId: libp2p?.peerId, logger }, { ...config.receiver, topic: config.topic })
+      this.#pubsub = components.pubsub ?? libp2p?.services.pubsub as PubSub | undefined
+      this.#receiver = new Receiver({ pubsub: this.#pubsub, peerId: libp2p?.peerId, logger }, { ...config.receiver, topic: config.topic })
     }
   }
 
   async start (options?: AbortOptions): Promise<void> {
     if (this.#receiver == null) { return }
     await this.#receiver.start(options)
-    if (this.#components.libp2p != null) { this.#untune = tuneConnections(this.#components.libp2p) }
+    const { libp2p } = this.#components
+    if (libp2p != null) { this.#untune = tuneConnections(libp2p) }
+    libp2p?.addEventListener('start', this.#onNodeStart)
     this.#watching = this.#watch(this.#receiver)
   }
 
@@ -104,6 +108,7 @@ export class Session {
     this.#controller.abort(stopped)
     for (const run of this.#running.keys()) { run.abort(stopped) }
     this.#untune?.()
+    this.#components.libp2p?.removeEventListener('start', this.#onNodeStart)
     await this.#receiver?.stop()
     await Promise.allSettled([...this.#running.values(), this.#watching])
     this.#handlers.clear()
@@ -305,6 +310,15 @@ export class Session {
     addressBook.add(peerId, addressBook.get(peerId).filter(known => addrs.some(addr => addr.equals(known))), this.#config.addrTTL)
     if (libp2p != null && over === 'libp2p' && addrs.length > 0) {
       libp2p.peerStore.merge(peerId, { multiaddrs: addrs }).catch(error => { this.#log?.('addresses of %p not refreshed - %e', peerId, error) })
+    }
+  }
+
+  /** The node was stopped and started again. */
+  readonly #onNodeStart = (): void => {
+    try {
+      if (this.#pubsub != null) { subscribeAgain(this.#pubsub) }
+    } catch (error) {
+      this.#log?.error('no announces are heard - %e', error)
     }
   }
 

@@ -85,6 +85,26 @@ describe('announces that come out of order while a sync runs', () => {
   })
 })
 
+describe('a node that is stopped and started again below its subscriber', () => {
+  it('hears announces again, and none after stop()', async () => {
+    await using net = new TestNet()
+    const { publisher, node: there, extend } = await gossipPublisher(http, net, { chain: 1 })
+    const { subscriber, node } = await gossipSubscriber(http, net, [there])
+    const events = subscriber.onSyncFinished()
+    await node.stop()
+    await node.start()
+    await node.dial(there.getMultiaddrs())
+    await subscribed(there, node)
+    const [cid] = await extend(1)
+    await publisher.announce()
+    equal(`${(await next(events)).cid}`, `${cid}`)
+    await subscriber.stop()
+    await node.stop()
+    await node.start()
+    deepEqual(pubsubOf(node).getTopics(), [])
+  })
+})
+
 describe('many publishers that announce at once', () => {
   /** Peers that share one server: the announced CIDs are taken at their word, so no head is asked. */
   async function crowd (net: TestNet, count: number): Promise<{ peers: PeerId[], publisher: FaultyPublisher, cids: CID[] }> {
