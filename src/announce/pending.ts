@@ -1,4 +1,21 @@
 import type { Announce } from '../shared/types.ts'
+import type { CID } from 'multiformats/cid'
+
+/** Replaced announcements that are remembered, the newest ones. */
+const MAX_REPLACED = 16
+
+const replaced = new WeakMap<Announce, CID[]>()
+
+/** What the publisher had announced before, and nobody has taken: it is to be in the chain of this one, unless they came out of order. */
+export function replacedBy (announce: Announce): CID[] {
+  return replaced.get(announce) ?? []
+}
+
+/** Notes that an announcement takes the place of an older one. */
+export function replace (older: Announce | undefined, announce: Announce): void {
+  if (older == null || older.hintFrom != null) { return }
+  replaced.set(announce, [...replacedBy(older), older.cid, ...replacedBy(announce)].slice(-MAX_REPLACED))
+}
 
 /**
  * Announcements that nobody has taken yet: one per publisher, the newest, for its chain holds all older ones. A hint of a
@@ -22,6 +39,7 @@ export class Pending {
     const publisher = announce.peerId.toString()
     if (announce.hintFrom == null) {
       this.hints.delete(publisher)
+      replace(this.own.get(publisher), announce)
       this.own.set(publisher, announce) // in its old place in line, when it had one
     } else if (!this.own.has(publisher)) {
       this.hints.set(publisher, announce)

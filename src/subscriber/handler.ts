@@ -1,11 +1,8 @@
 import type { PeerId } from '@libp2p/interface'
-import type { CID } from 'multiformats/cid'
+import { replace } from '../announce/pending.ts'
 import type { Announce } from '../shared/types.ts'
 import type { Route } from './route.ts'
 import { Slots } from './slots.ts'
-
-/** Replaced announces that are remembered, the newest ones. */
-const MAX_REPLACED = 16
 
 /** What a handler needs of its subscriber. */
 export interface HandlerHost {
@@ -15,11 +12,11 @@ export interface HandlerHost {
   /** Aborted by stop(). */
   readonly signal: AbortSignal
 
-  /** Never rejects: a failure becomes an event. `replaced`: what the publisher had announced before, and is to be below it. */
-  syncAnnounced(handler: Handler, announce: Announce, replaced: CID[]): Promise<void>
+  /** Never rejects: a failure becomes an event. */
+  syncAnnounced(handler: Handler, announce: Announce): Promise<void>
 
   /** An announce that will not be synced. */
-  dropped(cid: CID, peerId: PeerId): void
+  dropped(announce: Announce): void
 
   /** The handler has no work any more. */
   idle(handler: Handler): void
@@ -42,7 +39,6 @@ export class Handler {
   readonly #host: HandlerHost
   readonly #turn = new Slots(1)
   #pending?: Announce
-  #replaced: CID[] = []
   #draining = false
   #work = 0
 
@@ -86,10 +82,7 @@ export class Handler {
     const replaced = this.#pending
     if (announce.hintFrom != null && replaced != null && replaced.hintFrom == null) { return announce }
     this.#pending = announce
-    if (replaced != null && replaced.hintFrom == null) {
-      this.#replaced.push(replaced.cid)
-      if (this.#replaced.length > MAX_REPLACED) { this.#replaced.shift() }
-    }
+    replace(replaced, announce)
     if (!this.#draining) {
       this.#draining = true
       void this.beside(() => this.#drain())
@@ -100,8 +93,7 @@ export class Handler {
   dropPending (): void {
     const dropped = this.#pending
     this.#pending = undefined
-    if (dropped == null) { return }
-    for (const cid of [dropped.cid, ...this.#replaced.splice(0)]) { this.#host.dropped(cid, this.peerId) }
+    if (dropped != null) { this.#host.dropped(dropped) }
   }
 
   async #drain (): Promise<void> {
@@ -131,8 +123,7 @@ export class Handler {
     try {
       const announce = this.#pending
       this.#pending = undefined
-      const replaced = this.#replaced.splice(0)
-      if (announce != null) { await this.#host.syncAnnounced(this, announce, replaced) }
+      if (announce != null) { await this.#host.syncAnnounced(this, announce) }
     } finally {
       this.#turn.release()
     }

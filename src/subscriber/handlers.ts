@@ -38,8 +38,8 @@ export class Handlers {
     const handler = new Handler(peerId, {
       slots: host.slots,
       signal: host.signal,
-      syncAnnounced: async (handler, announce, replaced) => host.syncAnnounced(handler, announce, replaced),
-      dropped: (cid, peerId) => { host.dropped(cid, peerId) },
+      syncAnnounced: async (handler, announce) => host.syncAnnounced(handler, announce),
+      dropped: announce => { host.dropped(announce) },
       idle: () => { this.#idle(key) }
     })
     this.#entries.set(key, { handler, idleSince: performance.now(), removed: false })

@@ -2,6 +2,7 @@ import type { AbortOptions, Logger, PeerId, PeerInfo } from '@libp2p/interface'
 import type { CID } from 'multiformats/cid'
 import { CustomProgressEvent } from 'progress-events'
 import { Receiver } from '../announce/index.ts'
+import { replacedBy } from '../announce/pending.ts'
 import { subscribeAgain } from '../announce/subscriptions.ts'
 import type { Broadcast } from '../events/broadcast.ts'
 import { ContentNotFoundError, SubscriberStoppedError, TransferRejectedError, TransportUnavailableError } from '../shared/errors.ts'
@@ -85,8 +86,8 @@ export class Session {
     this.#handlers = new Handlers(config.idleHandlerTTL, {
       slots: new Slots(config.maxAsyncSyncs),
       signal: this.#controller.signal,
-      syncAnnounced: async (handler, announce, replaced) => this.#syncAnnounced(handler, announce, replaced),
-      dropped: (cid, peerId) => { this.#receiver?.uncacheCid(cid, peerId) }
+      syncAnnounced: async (handler, announce) => this.#syncAnnounced(handler, announce),
+      dropped: announce => { this.#forget(announce) }
     })
     if (config.receiver != null) {
       this.#pubsub = components.pubsub ?? libp2p?.services.pubsub as PubSub | undefined
@@ -204,22 +205,27 @@ export class Session {
   }
 
   /** Never rejects: the outcome is an event. */
-  async #syncAnnounced (handler: Handler, announce: Announce, replaced: CID[]): Promise<void> {
+  async #syncAnnounced (handler: Handler, announce: Announce): Promise<void> {
     const { peerId, hintFrom } = announce
     const to = { peerId, addrs: announce.addrs.map(stripPeerId), announced: true, doubtful: hintFrom != null }
     try {
       await this.#run({}, async run => {
         run.watch()
         const stop = await this.#latest(peerId, run)
-        await this.#syncAnnouncedAt(await this.#place(handler, to, run), announce, replaced, stop)
+        await this.#syncAnnouncedAt(await this.#place(handler, to, run), announce, stop)
       })
     } catch (cause) {
       const error = this.#announceError(announce, cause)
       this.#log?.('announced sync of %c from %p failed - %e', announce.cid, peerId, error)
-      for (const cid of [announce.cid, ...replaced]) { this.#receiver?.uncacheCid(cid, peerId) }
+      this.#forget(announce)
       // as in Go: who is not allowed to sync from a publisher hears of nothing
       if (!(error instanceof TransferRejectedError)) { this.#kept.events.emit({ cid: announce.cid, peerId, count: 0, error }) }
     }
+  }
+
+  /** Was not synced: it may be announced again, and so may those that it has taken the place of. */
+  #forget (announce: Announce): void {
+    for (const cid of [announce.cid, ...replacedBy(announce)]) { this.#receiver?.uncacheCid(cid, announce.peerId) }
   }
 
   #announceError ({ addrs, peerId }: Announce, cause: unknown): Error {
@@ -229,14 +235,14 @@ export class Session {
     return cause instanceof Error ? cause : new Error(String(cause), { cause })
   }
 
-  async #syncAnnouncedAt (place: Place, announce: Announce, replaced: CID[], stop?: CID): Promise<void> {
+  async #syncAnnouncedAt (place: Place, announce: Announce, stop?: CID): Promise<void> {
     const { to: { peerId }, route, run } = place
     const { blockHook: hook, segmentDepthLimit } = this.#config
     const init = { stop, hook, segmentDepthLimit, repeats: this.#repeats(), schemaType: 'Advertisement' as const }
     const cid = await this.#announcedCid(announce, route, run, stop)
     const { count, metStop } = await this.#pull(place, { ...init, cid })
     const follows = stop == null || metStop
-    if (follows && await this.#hasAll(replaced, run)) { return this.#finish(peerId, cid, count, run) }
+    if (follows && await this.#hasAll(replacedBy(announce), run)) { return this.#finish(peerId, cid, count, run) }
 
     // Not a successor of latest: a new chain, or an old announcement that is played again. Or one of before is not below it, since
     // announcements may come in another order.

@@ -63,6 +63,21 @@ describe('announces that come out of order while a sync runs', () => {
     deepEqual(syncs.calls.map(String), [3, 1, 2, 0].map(i => `${cids[i]}`))
   })
 
+  it('leave none out when they come all at once', async () => {
+    await using net = new TestNet()
+    const { info, cids } = await net.publisher({ chain: 4 })
+    const { subscriber } = await net.subscriber({ receiver: {} })
+    const events = subscriber.onSyncFinished()
+    await Promise.all([3, 0, 2, 1].map(async i => subscriber.announce(cids[i], info)))
+    let count = 0
+    for (let last = ''; last !== `${cids[0]}`;) {
+      const event = await next(events)
+      count += event.count
+      last = `${event.cid}`
+    }
+    equal(count, 4)
+  })
+
   it('are heard again, all of them, when the sync that is to bring them fails', async () => {
     await using net = new TestNet()
     const { info, cids, linkSystem } = await net.publisher({ chain: 3 })
