@@ -162,7 +162,7 @@ describe("a publisher's addresses", () => {
     const { cids, at } = await publisherOf(2)
     await using publisher = await at()
     const slow = gate()
-    const { subscriber } = await net.subscriber({ ...QUICK, addrTTL: 40, blockHook: slow.hook })
+    const { subscriber } = await net.subscriber({ ...QUICK, addrTTL: 200, blockHook: slow.hook })
     await publisher.setRoot(cids[1])
     const before = subscriber.sync(publisher.info)
     ;(await slow.arrival()).open()
@@ -170,7 +170,7 @@ describe("a publisher's addresses", () => {
     await publisher.setRoot(cids[0])
     const sync = subscriber.sync(publisher.info)
     const first = await slow.arrival()
-    await new Promise(resolve => setTimeout(resolve, 120))
+    await new Promise(resolve => setTimeout(resolve, 500))
     deepEqual(texts(subscriber.httpPeerStore.get(publisher.id)), texts(publisher.info.multiaddrs))
     first.open()
     await sync
