@@ -18,10 +18,20 @@ export function readBlock (blockstore: Blockstore, cid: CID, options: AbortOptio
   if (holdsItself(cid)) { return cid.multihash.digest }
   const chunks = blockstore.get(cid, options)
   if (chunks != null && !ArrayBuffer.isView(chunks)) {
-    if (Symbol.iterator in chunks) { return concat([...chunks]) }
+    if (Symbol.iterator in chunks) { return joined(chunks) }
     if (Symbol.asyncIterator in chunks) { return readAsync(chunks, options.signal) }
   }
   throw new TypeError('get() of the blockstore must give a generator of bytes') // older interfaces have the bytes, or a promise
+}
+
+/** Most stores give one chunk: for that no list is made. */
+function joined (chunks: Iterable<Uint8Array>): Uint8Array {
+  const iterator = chunks[Symbol.iterator]()
+  const first = iterator.next()
+  if (first.done === true) { return concat([]) }
+  const parts = [first.value]
+  for (let next = iterator.next(); next.done !== true; next = iterator.next()) { parts.push(next.value) }
+  return concat(parts)
 }
 
 /**
