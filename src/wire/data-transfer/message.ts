@@ -182,14 +182,16 @@ function string (value: any, what: string): string {
   return value
 }
 
+/** A uint64 in Go; no number beyond 2^53 says anything, so it need not be exact. */
 function number (value: any, what: string): number {
-  if (!Number.isSafeInteger(value)) { throw wrong(what) }
-  return value
+  return Number(transferId(value, what))
 }
 
 function transferId (value: any, what: string): bigint {
   if (!Number.isSafeInteger(value) && typeof value !== 'bigint') { throw wrong(what) }
-  return BigInt.asUintN(64, BigInt(value))
+  const id = BigInt(value)
+  if (BigInt.asUintN(64, id) !== id) { throw wrong(what) }
+  return id
 }
 
 function channel (value: any, what: string): TransferRequest['restartChannel'] {

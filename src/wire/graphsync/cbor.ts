@@ -1,7 +1,7 @@
-import { CID } from 'multiformats/cid'
+import type { CID } from 'multiformats/cid'
 import { concat } from '../../shared/concat.ts'
 import { InvalidMessageError } from '../../shared/errors.ts'
-import { isCid, keyOf } from './keys.ts'
+import { cidOfKey, isCid, keyOf } from './keys.ts'
 
 export const UINT = 0
 export const NEGATIVE = 1
@@ -31,8 +31,8 @@ const decodeUtf8 = (bytes: Uint8Array): string => decoder.decode(bytes)
 const floats = new DataView(new ArrayBuffer(8))
 
 /**
- * Reads DAG-CBOR as leniently as Go: keys in any order, indefinite lengths, integers that are not minimal, half floats, unknown
- * tags (dropped). Takes no memory for a length before it has seen that the bytes are there.
+ * Reads DAG-CBOR as leniently as Go: keys in any order, indefinite lengths, integers that are not minimal, half floats, a tag
+ * before anything but bytes (dropped). Takes no memory for a length before it has seen that the bytes are there.
  */
 export class CborReader {
   readonly bytes: Uint8Array
@@ -73,7 +73,8 @@ export class CborReader {
 
   /** Reads the start of a value of one type; its argument is in `value`. */
   expect (major: number, what: string): number {
-    if (this.head() !== major) { throw new InvalidMessageError(`${what} has the wrong type`) }
+    const found = major === TAG || major === BYTES ? this.head() : this.untagged()
+    if (found !== major) { throw new InvalidMessageError(`${what} has the wrong type`) }
     return this.value
   }
 
@@ -85,29 +86,25 @@ export class CborReader {
     return false
   }
 
-  /** Moves over a byte string and gives its start; `value` is its length. Pieces of indefinite length are refused here. */
-  span (what: string): number {
+  /** A byte string: a view of the message, or joined when it comes in pieces. */
+  view (what: string): Uint8Array {
     const length = this.expect(BYTES, what)
-    if (length === INDEFINITE) { throw new InvalidMessageError(`${what} comes in pieces`) }
-    return this.skip(length)
+    if (length === INDEFINITE) { return this.pieces(BYTES) }
+    const from = this.skip(length)
+    return this.bytes.subarray(from, this.at)
   }
 
   /** A string of ASCII, such as a field's name. */
   name (what: string): string {
-    if (this.head() !== TEXT) { throw new InvalidMessageError(`${what} has the wrong type`) }
+    if (this.untagged() !== TEXT) { throw new InvalidMessageError(`${what} has the wrong type`) }
     return this.text()
   }
 
   /** Any integer; one beyond 2^53 as a bigint. */
   integer (what: string): number | bigint {
-    const major = this.head()
+    const major = this.untagged()
     if ((major !== UINT && major !== NEGATIVE) || this.info === 31) { throw new InvalidMessageError(`${what} has the wrong type`) }
     return this.int(major)
-  }
-
-  /** Whether the next value is null. */
-  isNull (): boolean {
-    return this.bytes[this.at] === 0xf6
   }
 
   /** Any value, in the IPLD data model. */
@@ -124,25 +121,32 @@ export class CborReader {
       case TEXT: return this.text()
       case LIST: return this.list(length, depth)
       case MAP: return this.map(length, depth)
-      case TAG: return length === CID_TAG ? this.link() : this.any(depth + 1)
+      case TAG: return this.tagged(length, depth)
       default: return this.simple()
     }
   }
 
   /** The key of a link's CID, the tag read before. */
   linkKey (): string {
-    return keyOf(this.bytes, this.cidStart(), this.at)
+    const bytes = this.view('a link')
+    if (bytes[0] !== 0 || !isCid(bytes, 1, bytes.length)) { throw new InvalidMessageError('a link is no CID') }
+    return keyOf(bytes, 1)
   }
 
   private link (): CID {
-    return CID.decode(this.bytes.slice(this.cidStart(), this.at))
+    return cidOfKey(this.linkKey())
   }
 
-  /** Moves over a link, and gives where its CID begins. */
-  private cidStart (): number {
-    const from = this.span('a link')
-    if (this.bytes[from] !== 0 || !isCid(this.bytes, from + 1, this.at)) { throw new InvalidMessageError('a link is no CID') }
-    return from + 1
+  /** As head(), after the tag if there is one. */
+  private untagged (): number {
+    const major = this.head()
+    return major === TAG && this.info !== 31 ? this.head() : major
+  }
+
+  private tagged (tag: number, depth: number): any {
+    const major = this.bytes[this.at] >> 5
+    if (major === TAG || (major === BYTES && tag !== CID_TAG)) { throw new InvalidMessageError(`the unknown tag ${tag}`) }
+    return major === BYTES ? this.link() : this.any(depth + 1)
   }
 
   private list (length: number, depth: number): any[] {
@@ -182,9 +186,10 @@ export class CborReader {
   private pieces (major: number): Uint8Array {
     const parts: Uint8Array[] = []
     while (this.more(INDEFINITE, 0)) {
-      const length = this.expect(major, 'a piece of a string')
-      if (length === INDEFINITE || ++this.values > MAX_VALUES) { throw new InvalidMessageError('a string has bad pieces') }
-      const from = this.skip(length)
+      if (this.head() !== major || this.value === INDEFINITE || ++this.values > MAX_VALUES) {
+        throw new InvalidMessageError('a string has bad pieces')
+      }
+      const from = this.skip(this.value)
       parts.push(this.bytes.subarray(from, this.at))
     }
     return concat(parts)
@@ -212,7 +217,10 @@ export class CborReader {
       return major === UINT ? this.value : -1 - this.value
     }
     const value = BigInt(this.high) << 32n | BigInt(this.low)
-    return major === UINT ? value : -1n - value
+    if (major === UINT) { return value }
+    if (this.high <= 0x7fffffff) { return -1n - value }
+    if (value < 2n ** 64n - 1n) { throw new InvalidMessageError('an integer is below int64') }
+    return 0 // -2^64 overflows to it in Go
   }
 
   private simple (): any {

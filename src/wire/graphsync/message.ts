@@ -1,8 +1,9 @@
 import * as dagCbor from '@ipld/dag-cbor'
 import { InvalidMessageError } from '../../shared/errors.ts'
+import { latin1Bytes } from '../../shared/latin1.ts'
 import type { GraphsyncMessage, GraphsyncRequest, GraphsyncResponse, LinkAction, RequestType } from '../../shared/types/graphsync.ts'
 import { CborWriter, LIST, MAP } from './cbor.ts'
-import { cidOfKey, keyOf } from './keys.ts'
+import { cidOfKey, keyOf, prefixOfKey } from './keys.ts'
 import { parseMessage } from './parse.ts'
 import type { ParsedResponse } from './parse.ts'
 
@@ -38,7 +39,7 @@ export function decodeGraphsyncMessage (bytes: Uint8Array): GraphsyncMessage {
   return {
     requests: requests.map(({ request }) => request),
     responses: responses.map(publicResponse),
-    blocks: blocks.map(({ from, to, data }) => ({ prefix: bytes.subarray(from, to), data }))
+    blocks: blocks.map(({ prefix, data }) => ({ prefix: latin1Bytes(prefixOfKey(prefix.key)), data }))
   }
 }
 

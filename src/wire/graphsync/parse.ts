@@ -1,7 +1,7 @@
 import type { CID } from 'multiformats/cid'
 import { InvalidMessageError } from '../../shared/errors.ts'
 import type { GraphsyncRequest, RequestType } from '../../shared/types/graphsync.ts'
-import { BYTES, CborReader, INDEFINITE, LIST, MAP, TAG } from './cbor.ts'
+import { CborReader, INDEFINITE, LIST, MAP, TAG } from './cbor.ts'
 import { GraphsyncStatus } from './constants.ts'
 import { cidOfKey, keyOf, parsePrefix } from './keys.ts'
 import type { Key, Prefix } from './keys.ts'
@@ -10,9 +10,6 @@ import type { Key, Prefix } from './keys.ts'
 // hand: no CID objects, no copies of blocks.
 
 export interface ParsedBlock {
-  /** Where in the message its prefix is. */
-  from: number
-  to: number
   prefix: Prefix
   data: Uint8Array
 }
@@ -121,12 +118,10 @@ function lastOfEach<T> (reader: CborReader, what: string, read: (reader: CborRea
 
 function readBlock (reader: CborReader): ParsedBlock {
   const end = pair(reader, 'a block')
-  const from = reader.span('a prefix')
-  const to = reader.at
-  const prefix = parsePrefix(reader.bytes, from, to)
-  const data = byteString(reader, 'the data of a block')
+  const prefix = parsePrefix(reader.view('a prefix'))
+  const data = reader.view('the data of a block')
   end()
-  return { from, to, prefix, data }
+  return { prefix, data }
 }
 
 function readRequest (reader: CborReader): ParsedRequest {
@@ -182,7 +177,7 @@ function readMetadata (reader: CborReader, response: Partial<ParsedResponse>): v
 }
 
 function readId (reader: CborReader): Uint8Array {
-  const id = byteString(reader, 'a request id').slice()
+  const id = reader.view('a request id').slice()
   if (id.length !== 16) { throw new InvalidMessageError(`a request id has 16 bytes, not ${id.length}`) }
   return id
 }
@@ -217,14 +212,4 @@ function present (reader: CborReader, what: string): any {
   const value = reader.any()
   if (value == null) { throw new InvalidMessageError(`${what} is null`) }
   return value
-}
-
-/** Bytes, as a view of the message; joined when they come in pieces. */
-function byteString (reader: CborReader, what: string): Uint8Array {
-  const from = reader.at
-  const length = reader.expect(BYTES, what)
-  reader.at = from
-  if (length === INDEFINITE) { return reader.any() }
-  const start = reader.span(what)
-  return reader.bytes.subarray(start, reader.at)
 }

@@ -24,7 +24,7 @@ export interface Answer {
 export function answersIn (linkSystem: LinkSystem, messages: GraphsyncMessage[]): Answer[] {
   const answers = new Map<string, Answer>()
   for (const { responses, blocks } of messages) {
-    const keys = blocks.map(({ prefix, data }) => keyOfBlock(linkSystem, parsePrefix(prefix, 0, prefix.length), data) as string)
+    const keys = blocks.map(({ prefix, data }) => keyOfBlock(linkSystem, parsePrefix(prefix), data) as string)
     const sent = keys.map(key => String(cidOfKey(key)))
     for (const { requestId, status, metadata = [], extensions = {} } of responses) {
       const id = Buffer.from(requestId).toString('hex')

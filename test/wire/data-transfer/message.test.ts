@@ -48,8 +48,8 @@ describe('data transfer messages', () => {
   it('refuses fields of the wrong type, and says which', () => {
     const good: any = messageToNode(decodeTransferMessage(vector('request new pull')))
     for (const [key, value] of [
-      ['BCid', 'text'], ['Part', 1], ['Paus', null], ['Pull', 'yes'], ['Type', '0'], ['VTyp', null], ['XferID', 1.5], ['XferID', '7'],
-      ['RestartChannel', []], ['RestartChannel', ['', 1, 0n]]
+      ['BCid', 'text'], ['Part', 1], ['Paus', null], ['Pull', 'yes'], ['Type', '0'], ['Type', -1], ['VTyp', null], ['XferID', 1.5], ['XferID', '7'], ['XferID', -1],
+      ['XferID', 2n ** 64n], ['RestartChannel', []], ['RestartChannel', ['', 1, 0n]]
     ]) {
       throws(() => messageFromNode({ ...good, Request: { ...good.Request, [key as string]: value } }), (error: any) =>
         error.name === 'InvalidMessageError' && error.message.includes(key as string))
@@ -57,6 +57,12 @@ describe('data transfer messages', () => {
     throws(() => messageFromNode({ ...good, Request: { ...good.Request, Type: 0, MessageType: 0 } }), { name: 'InvalidMessageError' })
     throws(() => messageFromNode(null), { name: 'InvalidMessageError' })
     throws(() => messageFromNode([good]), { name: 'InvalidMessageError' })
+  })
+
+  it('takes a type of any size, as Go does', () => {
+    const good: any = messageToNode(decodeTransferMessage(vector('request new pull')))
+    const message = messageFromNode({ ...good, Request: { ...good.Request, Type: 2n ** 63n } })
+    equal('request' in message && message.request.type, 2 ** 63)
   })
 
   it('throws for a voucher that has no encoding', () => {

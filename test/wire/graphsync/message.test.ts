@@ -8,7 +8,7 @@ import { decodeGraphsyncMessage, encodeGraphsyncMessage } from '../../../src/wir
 
 const vectors = JSON.parse(readFileSync('test/vectors/graphsync-messages.json', 'utf8'))
 const bytes = (base64: string): Uint8Array => new Uint8Array(Buffer.from(base64, 'base64'))
-const hex = (text: string): Uint8Array => new Uint8Array(Buffer.from(text.replaceAll(' ', ''), 'hex'))
+const hex = (text: string): Uint8Array => new Uint8Array(Buffer.from(text.replace(/\s/g, ''), 'hex'))
 const cids = fc.uint8Array({ minLength: 32, maxLength: 32 }).chain(digest => fc.constantFrom(0x55, 0x71, 0x0129)
   .map(code => CID.createV1(code, Digest.create(0x12, digest))))
 const ids = fc.uint8Array({ minLength: 16, maxLength: 16 })
@@ -120,7 +120,44 @@ describe('graphsync messages', () => {
     equal(extension('1b ffffffffffffffff'), 18446744073709551615n)
     equal(extension('3b 0020000000000000'), -9007199254740993n)
     equal(extension('1b 0000000000000005'), 5)
+    deepEqual(extension('d8 2a 5f 41 00 44 01550001 41 07 ff'), CID.decode(hex('01550001 07')))
   })
+
+  // each of these go-graphsync v0.14.7 reads, and so dropped a tag or put pieces together
+  const id = '50 000102030405060708090a0b0c0d0e0f'
+  for (const [what, message] of [
+    ['before the message', `c1 a1 63 677332 a1 63 726571 81 a2 62 6964 ${id} 64 74797065 61 6e`],
+    ['before a name', `a1 c1 63 677332 a1 c1 63 726571 81 a2 c1 62 6964 ${id} 64 74797065 61 6e`],
+    ['before lists and maps', `a1 63 677332 d8 2a a1 63 726571 c1 81 d8 64 a2 62 6964 ${id} 64 74797065 61 6e`],
+    ['before text', `a1 63 677332 a1 63 726571 81 a2 62 6964 ${id} 64 74797065 d8 2a 61 6e`]
+  ]) {
+    it(`drops a tag ${what}, as Go does`, () => {
+      deepEqual(decodeGraphsyncMessage(hex(message)).requests, [{ id: hex(id).subarray(1), type: 'new' }])
+    })
+  }
+
+  it('takes a prefix, a link and an id in pieces, and a tag before a status and an action', () => {
+    const { responses: [response], blocks } = decodeGraphsyncMessage(hex(`a1 63 677332 a2
+      63 626c6b 81 c1 82 5f 42 0155 42 0001 ff 5f 41 07 ff
+      63 727370 81 a3 64 6d657461 c1 81 c1 82 d8 2a 5f 43 000155 43 000107 ff c1 61 70 64 73746174 c1 0e 65 7265716964 5f 50 000102030405060708090a0b0c0d0e0f ff`))
+    deepEqual(blocks, [{ prefix: hex('01550001'), data: hex('07') }])
+    deepEqual(response.requestId, hex(id).subarray(1))
+    equal(response.status, 14)
+    deepEqual(response.metadata, [[CID.decode(hex('01550001 07')), 'present']])
+  })
+
+  for (const [what, message] of [
+    ['two tags', `c1 c1 a1 63 677332 a1 63 726571 81 a2 62 6964 ${id} 64 74797065 61 6e`],
+    ['a tag before bytes', `a1 63 677332 a1 63 726571 81 a2 62 6964 c1 ${id} 64 74797065 61 6e`],
+    ['a tag before bytes in an extension', `a1 63 677332 a1 63 726571 81 a3 62 6964 ${id} 64 74797065 61 6e 63 657874 a1 61 61 c1 41 00`],
+    ['two tags in an extension', `a1 63 677332 a1 63 726571 81 a3 62 6964 ${id} 64 74797065 61 6e 63 657874 a1 61 61 c1 c1 00`],
+    ['an integer below int64', `a1 63 677332 a1 63 726571 81 a3 62 6964 ${id} 64 74797065 61 6e 63 657874 a1 61 61 3b 8000000000000000`],
+    ['a tag without an end', `df a1 63 677332 a1 63 726571 81 a2 62 6964 ${id} 64 74797065 61 6e`]
+  ]) {
+    it(`refuses ${what}, as Go does`, () => {
+      throws(() => decodeGraphsyncMessage(hex(message)), { name: 'InvalidMessageError' })
+    })
+  }
 
   it('decodes what it encodes', () => {
     fc.assert(fc.property(messages, message => {

@@ -28,7 +28,7 @@ interface Answer {
 function answers (messages: GraphsyncMessage[], linkSystem: LinkSystem): Record<string, Answer> {
   const all: Record<string, Answer> = {}
   for (const { responses, blocks } of messages) {
-    const keys = blocks.map(({ prefix, data }) => keyOfBlock(linkSystem, parsePrefix(prefix, 0, prefix.length), data) as string)
+    const keys = blocks.map(({ prefix, data }) => keyOfBlock(linkSystem, parsePrefix(prefix), data) as string)
     const sent = keys.map(key => String(cidOfKey(key)))
     for (const { requestId, status, metadata = [] } of responses) {
       const answer = all[keyOf(requestId)] ??= { statuses: [], metadata: [], blocks: [] }
