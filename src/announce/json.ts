@@ -1,10 +1,9 @@
-import { bases } from 'multiformats/basics'
 import { base64pad } from 'multiformats/bases/base64'
-import { CID } from 'multiformats/cid'
+import { parseCid } from '../shared/cid-text.ts'
 import { invalid } from './cbor.ts'
 import { checkCount, checkMessage, checkSize, compact } from './message.ts'
 import type { AnnounceMessage } from '../shared/types.ts'
-import type { MultibaseDecoder } from 'multiformats/bases/interface'
+import type { CID } from 'multiformats/cid'
 
 /**
  * The message in the JSON form that HTTP announces may have, byte for byte as Go writes it.
@@ -64,9 +63,7 @@ function readCid (value: unknown): CID {
   const text = (value as Record<string, unknown>)['/']
   if (typeof text !== 'string') { throw invalid('Cid', 'is not {"/": "<cid>"}') }
   try {
-    // any multibase; without one it is a CIDv0, which the parser knows by itself
-    const base = Object.values(bases).find(({ prefix }) => text.startsWith(prefix))
-    return CID.parse(text, base as MultibaseDecoder<string> | undefined)
+    return parseCid(text)
   } catch (cause) {
     throw invalid('Cid', `is not a CID: ${(cause as Error).message}`, { cause })
   }

@@ -24,3 +24,6 @@ export function latin1Bytes (text: string): Uint8Array {
   for (let i = 0; i < text.length; i++) { bytes[i] = text.charCodeAt(i) }
   return bytes
 }
+
+/** What no CID is written with; the decoders of base58, base36 and base10 take it for the first letter of theirs. */
+export const NOT_ASCII = /[^\n\r -~]/

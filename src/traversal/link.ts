@@ -7,6 +7,7 @@ import { base64, base64pad, base64url, base64urlpad } from 'multiformats/bases/b
 import { CID } from 'multiformats/cid'
 import * as Digest from 'multiformats/hashes/digest'
 import { BASE32, base32Text, canonicalBase32 } from '../shared/base32.ts'
+import { NOT_ASCII } from '../shared/latin1.ts'
 import { plainCid } from '../shared/plain-cid.ts'
 
 const DAG_PB = 0x70
@@ -89,6 +90,7 @@ export function canonicalLink (block: Uint8Array, from: number, to: number): Lin
 
 /** A link from text in any base. Takes what Go's cid.Decode takes: capital letters, a version 0 CID with a multibase prefix. */
 export function linkOfString (text: string): Link {
+  if (NOT_ASCII.test(text)) { throw new Error('CID text has letters beyond ASCII') }
   if (text.length === 46 && text.startsWith('Qm')) {
     const bytes = base58btc.baseDecode(text)
     if (bytes.length !== 34) { throw new Error('CID of version 0 has a wrong length') }

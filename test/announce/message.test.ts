@@ -174,6 +174,15 @@ describe('announce messages in JSON', () => {
     ok(announceFromJson(JSON.stringify({ Cid: { '/': cid.toString(base16upper) } })).cid.equals(cid))
   })
 
+  it('gives a CID its usual text, however it was written, and refuses letters beyond ASCII in it', () => {
+    const written = cid.toString().replace(/[a-z](?=.{5}$)/, letter => letter.toUpperCase())
+    notEqual(written, cid.toString())
+    equal(announceFromJson(JSON.stringify({ Cid: { '/': written } })).cid.toString(), cid.toString())
+    for (const text of ['zb2rhe5P4gXftAwvA4eXQ5HJwsER2owDyS9sKaQRRVQPn93b\u0100', 'QmdfTbBqBPQ7VNxZEYEj14VmRuZBkqFbiwReogJgS1zR1\ud800']) {
+      throws(() => announceFromJson(JSON.stringify({ Cid: { '/': text } })), { name: 'InvalidMessageError' })
+    }
+  })
+
   const bad: Array<[string, string, RegExp]> = [
     ['what is not JSON', '{', /message is not JSON/],
     ['a list', '[]', /message is not a JSON object/],

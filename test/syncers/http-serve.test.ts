@@ -98,7 +98,8 @@ describe('paths', () => {
     ['/he%61d', 200], ['/a%2Fhead', 200], ['/head?x=/y', 200], ['/?/head', 400], ['//head//', 200], ['head', 200], ['*', 400],
     ['http://127.0.0.1:1/head', 200], ['http://127.0.0.1:1', 400], ['http://127.0.0.1/ipni/head', 200, 'ipni'],
     ['/../head', 200], ['/a/../b/head', 200, '/a'], ['/a%20b/head', 200, 'a b'], ['/b', 400], [`/b${'a'.repeat(2000)}`, 400],
-    ['/z', 400], ['/Qm', 400], ['/🚀', 400], ['/%F0%9F%9A%80', 400]
+    ['/z', 400], ['/Qm', 400], ['/🚀', 400], ['/%F0%9F%9A%80', 400],
+    ['/zb2rhe5P4gXftAwvA4eXQ5HJwsER2owDyS9sKaQRRVQPn93b%C4%80', 400], ['/QmdfTbBqBPQ7VNxZEYEj14VmRuZBkqFbiwReogJgS1zR1%C4%80', 400]
   ]
   for (const [path, status, handlerPath] of cases) {
     it(`${path.slice(0, 40)}${path.length > 40 ? '...' : ''} is ${status}`, async () => {

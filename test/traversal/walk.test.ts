@@ -182,6 +182,13 @@ describe('hostile input', () => {
     }
   })
 
+  it('is refused when the text of a CID has letters beyond ASCII, which the decoder of base58 takes for a 1', async () => {
+    for (const text of ['zb2rhe5P4gXftAwvA4eXQ5HJwsER2owDyS9sKaQRRVQPn93b\u0100', 'QmdfTbBqBPQ7VNxZEYEj14VmRuZBkqFbiwReogJgS1zR1\ud800']) {
+      const { cid, load } = await dag({ a: JSON.stringify({ link: { '/': text } }) })
+      await rejects(names(cid, walk(cid.a, all, load)), { name: 'InvalidMessageError' })
+    }
+  })
+
   it('is refused when the text of a CID is endless, in no time', async () => {
     for (const prefix of ['z', 'k', 'Z', 'Qm']) {
       const bytes = utf8(`[{"/":"${prefix}${'1'.repeat(4_000_000)}"}]`)

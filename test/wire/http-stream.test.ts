@@ -131,6 +131,11 @@ describe('reading HTTP/1.1', () => {
     throws(() => read(`${chunked}0\r\n${`T: ${'x'.repeat(4000)}\r\n`.repeat(3)}`), { name: 'InvalidMessageError' })
   })
 
+  it('takes spaces and tabs around a value for nothing, and no other character', () => {
+    equal(read(`${OK}X: \t\xa0a\xa0\t \r\nContent-Length: 0\r\n\r\n`).parser.headers.get('x'), '\xa0a\xa0')
+    throws(() => read(`${OK}Content-Length: \xa05\r\n\r\nhello`), { name: 'InvalidMessageError' })
+  })
+
   it('refuses a head without end', () => {
     throws(() => read(`${OK}${'X: y\r\n'.repeat(5000)}`, { step: 1000 }), { name: 'InvalidMessageError', message: /16384/ })
   })

@@ -1,11 +1,11 @@
 import type { AbortOptions, Libp2p, PeerId, Stream } from '@libp2p/interface'
 import type { CID } from 'multiformats/cid'
+import { parseCid } from '../../shared/cid-text.ts'
 import { HTTP_TIMEOUT, USER_AGENT } from '../../shared/constants.ts'
 import { HeadQueryError, InvalidMessageError } from '../../shared/errors.ts'
 import { LONGEST_TIMER, positive } from '../../shared/positive.ts'
 import { HttpStreamClient } from '../../wire/http-stream/client.ts'
 import type { HttpStreamClientInit } from '../../wire/http-stream/client.ts'
-import { parseCid } from '../httpsync/cid-text.ts'
 
 /** A CIDv1 of a 64-byte digest is 553 characters in base2, the longest. */
 const MAX_HEAD_SIZE = 1024

@@ -1,7 +1,7 @@
 import { base64 } from 'multiformats/bases/base64'
 import type { CID } from 'multiformats/cid'
+import { parseCid } from '../../shared/cid-text.ts'
 import { InvalidSignedHeadError } from '../../shared/errors.ts'
-import { parseCid } from './cid-text.ts'
 
 export interface HeadFields {
   head: CID

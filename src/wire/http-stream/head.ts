@@ -127,6 +127,18 @@ function parseHead (text: string): { start: string, headers: HttpHeaders } {
   return { start, headers }
 }
 
+/** Without spaces and tabs around it; trim() takes off 0xa0 too, which may be the end of a letter. */
+function trimmed (line: string, from: number): string {
+  let to = line.length
+  while (from < to && isBlank(line.charCodeAt(from))) { from++ }
+  while (from < to && isBlank(line.charCodeAt(to - 1))) { to-- }
+  return line.slice(from, to)
+}
+
+function isBlank (code: number): boolean {
+  return code === 0x20 || code === 0x09
+}
+
 /** Folded lines and spaces before the colon are refused, as RFC 9112 5.1 and 5.2 ask. */
 export function parseHeaderLine (line: string, headers: HttpHeaders): void {
   const colon = line.indexOf(':')
@@ -134,5 +146,5 @@ export function parseHeaderLine (line: string, headers: HttpHeaders): void {
   if (!COMMON.has(name) && !TOKEN.test(name)) {
     throw new InvalidMessageError('not an HTTP header line')
   }
-  headers.add(name, line.slice(colon + 1).trim())
+  headers.add(name, trimmed(line, colon + 1))
 }

@@ -10,6 +10,7 @@ import { base58btc, base58flickr } from 'multiformats/bases/base58'
 import { base64, base64pad, base64url, base64urlpad } from 'multiformats/bases/base64'
 import { base8 } from 'multiformats/bases/base8'
 import { CID } from 'multiformats/cid'
+import { NOT_ASCII } from './latin1.ts'
 
 /** Some bases decode in quadratic time; a CIDv1 of a 64-byte digest is 553 characters in base2, the longest. */
 const MAX_CID_TEXT = 1024
@@ -22,10 +23,11 @@ const DECODERS = new Map([
 /**
  * A CID in any multibase, as Go's cid.Parse reads it. Throws what the decoders throw.
  *
- * Not CID.parse(): that keeps each text in a WeakMap, which costs a server more than the parsing.
+ * Not CID.parse(): that keeps each text in a WeakMap, which costs a server more than the parsing, and gives it as that of the CID.
  */
 export function parseCid (text: string): CID {
   if (text.length > MAX_CID_TEXT) { throw new Error(`longer than ${MAX_CID_TEXT} characters`) }
+  if (NOT_ASCII.test(text) && !text.startsWith(base256emoji.prefix)) { throw new Error('letters beyond ASCII') }
   const older = text.startsWith('Qm')
   const cid = CID.decode(older ? base58btc.decode(`z${text}`) : decode(text))
   if ((cid.version === 0) !== older) { throw new Error('CID v0 has no multibase, and others have one') }
