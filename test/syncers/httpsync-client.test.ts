@@ -93,7 +93,8 @@ for (const [name, create] of clients) {
       await using server = await httpServer((req, res) => {
         const [, kind, left] = req.url?.split('/') ?? []
         const to: Record<string, string> = { ftp: 'ftp://127.0.0.1/x', file: 'file:///etc/passwd', loop: '/loop', bad: 'http://[', data: 'data:,x' }
-        if (kind === 'count' && left === '0') {
+        to.utf8 = Buffer.from('/ç/à').toString('latin1') // not encoded: the bytes of UTF-8 in the header
+        if ((kind === 'count' && left === '0') || req.url === '/%C3%A7/%C3%A0') {
           res.end('end')
         } else {
           const location = kind === 'count' ? `/count/${Number(left) - 1}` : to[kind]
@@ -105,6 +106,7 @@ for (const [name, create] of clients) {
       const response = await get('/count/10')
       deepEqual([response.status, text(response.body), new URL(response.url).pathname], [200, 'end', '/count/0'])
       equal((await get('/nowhere')).status, 302)
+      equal((await get('/utf8')).status, 200)
       for (const path of ['/count/11', '/loop', '/ftp', '/file', '/data', '/bad']) {
         await rejects(get(path), { name: 'TransferFailedError', message: /redirect/ }, path)
       }

@@ -17,7 +17,8 @@ export function redirectTarget (status: number, location: string | undefined, fr
   if (followed >= MAX_REDIRECTS) {
     throw new TransferFailedError(`more than ${MAX_REDIRECTS} redirects, the last to ${from}`)
   }
-  const target = URL.canParse(location, from) ? new URL(location, from) : undefined
+  const text = location.replace(/[\x80-\xff]/g, byte => `%${byte.charCodeAt(0).toString(16).toUpperCase()}`) // UTF-8 that was not encoded
+  const target = URL.canParse(text, from) ? new URL(text, from) : undefined
   const overStreams = from.protocol === 'libp2p:'
   if (target == null || (overStreams ? target.protocol !== from.protocol || target.host !== from.host : !HTTP.has(target.protocol))) {
     throw new TransferFailedError(`${from} redirects to what is not HTTP: ${location}`)
