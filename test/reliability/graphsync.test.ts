@@ -114,7 +114,8 @@ describe('graphsync: bad input', () => {
     const [root] = await chainOf(remote, 3)
     for (const extensions of [
       { 'graphsync/dedup-by-key': 7 }, { 'graphsync/do-not-send-cids': 'x' }, { 'graphsync/do-not-send-cids': [1] },
-      { 'graphsync/do-not-send-first-blocks': 'many' }
+      { 'graphsync/do-not-send-first-blocks': 'many' }, { 'graphsync/dedup-by-key': null }, { 'graphsync/do-not-send-cids': null },
+      { 'graphsync/do-not-send-first-blocks': null }
     ]) {
       const id = random(16)
       await bad.send({ requests: [{ id, type: 'new', root, selector: everything, extensions }] })

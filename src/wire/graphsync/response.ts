@@ -212,12 +212,12 @@ export class Response {
 
 /** Throws for an extension of the wrong type. */
 function readLimits (extensions: Record<string, any> = {}): Limits {
-  const firstBlocks = extensions[DO_NOT_SEND_FIRST_BLOCKS] ?? 0
-  const cids = extensions[DO_NOT_SEND_CIDS]
-  const dedupKey = extensions[DEDUP_BY_KEY]
-  if (!Number.isSafeInteger(firstBlocks) || (dedupKey != null && typeof dedupKey !== 'string')) { throw new TypeError('bad extension') }
-  if (cids == null) { return { firstBlocks, dedupKey } }
-  if (!Array.isArray(cids)) { throw new TypeError('bad extension') }
+  // null is a value like any other, and of the wrong type
+  const { [DO_NOT_SEND_FIRST_BLOCKS]: firstBlocks = 0, [DO_NOT_SEND_CIDS]: cids = [], [DEDUP_BY_KEY]: dedupKey } = extensions
+  if (!Number.isSafeInteger(firstBlocks) || !Array.isArray(cids) || (dedupKey !== undefined && typeof dedupKey !== 'string')) {
+    throw new TypeError('bad extension')
+  }
+  if (cids.length === 0) { return { firstBlocks, dedupKey } }
   const known = new Set(cids.map(cid => {
     if (CID.asCID(cid) == null) { throw new TypeError('bad extension') }
     return keyOf(cid.bytes)
