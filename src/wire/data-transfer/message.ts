@@ -4,7 +4,8 @@ import { CID } from 'multiformats/cid'
 import * as Digest from 'multiformats/hashes/digest'
 import { InvalidMessageError } from '../../shared/errors.ts'
 import type { TransferMessage, TransferRequest, TransferResponse } from '../../shared/types/data-transfer.ts'
-import { CborReader, CborWriter, LIST, MAP, TEXT } from '../graphsync/cbor.ts'
+import { CborWriter } from '../graphsync/cbor-writer.ts'
+import { CborReader, LIST, MAP, TEXT } from '../graphsync/cbor.ts'
 
 /** A field: its key on the wire, its name in Go, which Go reads too, its name here; and how a value of the data model is read. */
 interface Field<T> {

@@ -15,7 +15,7 @@ export const SIMPLE = 7
 /** Length of a list, a map or a string that ends with a break. */
 export const INDEFINITE = -1
 const BREAK = 0xff
-const CID_TAG = 42
+export const CID_TAG = 42
 
 /** Deeper than any selector that a walk takes; the decoder calls itself once a level. */
 const MAX_DEPTH = 3_000
@@ -40,6 +40,11 @@ export class CborReader {
 
   /** The argument of the last head(): a length, a value, a tag. */
   value = 0
+
+  /** Where the byte string of the last span() is: in the message, or joined when it came in pieces. */
+  source: Uint8Array
+  from = 0
+  to = 0
   private high = 0
   private low = 0
   private info = 0
@@ -49,7 +54,7 @@ export class CborReader {
   private readonly decodeText: (bytes: Uint8Array) => string
 
   constructor (bytes: Uint8Array, decodeText: (bytes: Uint8Array) => string = decodeUtf8) {
-    this.bytes = bytes
+    this.bytes = this.source = bytes
     this.decodeText = decodeText
   }
 
@@ -86,12 +91,24 @@ export class CborReader {
     return false
   }
 
-  /** A byte string: a view of the message, or joined when it comes in pieces. */
+  /** A byte string, as a view. */
   view (what: string): Uint8Array {
+    this.span(what)
+    return this.source.subarray(this.from, this.to)
+  }
+
+  /** Moves over a byte string, and says where it is; no view is made of it. */
+  span (what: string): void {
     const length = this.expect(BYTES, what)
-    if (length === INDEFINITE) { return this.pieces(BYTES) }
-    const from = this.skip(length)
-    return this.bytes.subarray(from, this.at)
+    if (length === INDEFINITE) {
+      this.source = this.pieces(BYTES)
+      this.from = 0
+      this.to = this.source.length
+    } else {
+      this.source = this.bytes
+      this.from = this.skip(length)
+      this.to = this.at
+    }
   }
 
   /** A string of ASCII, such as a field's name. */
@@ -128,9 +145,10 @@ export class CborReader {
 
   /** The key of a link's CID, the tag read before. */
   linkKey (): string {
-    const bytes = this.view('a link')
-    if (bytes[0] !== 0 || !isCid(bytes, 1, bytes.length)) { throw new InvalidMessageError('a link is no CID') }
-    return keyOf(bytes, 1)
+    this.span('a link')
+    const { source, from, to } = this
+    if (source[from] !== 0 || !isCid(source, from + 1, to)) { throw new InvalidMessageError('a link is no CID') }
+    return keyOf(source, from + 1, to)
   }
 
   private link (): CID {
@@ -249,99 +267,4 @@ function half (bits: number): number {
   if (exponent === 0) { return sign * fraction * 2 ** -24 }
   if (exponent === 31) { return fraction === 0 ? sign * Infinity : NaN }
   return sign * (1 + fraction / 1024) * 2 ** (exponent - 15)
-}
-
-const NOTHING = new Uint8Array(0)
-
-/** Builds CBOR in one growing piece of memory. */
-export class CborWriter {
-  private bytes: Uint8Array
-  private taken = 0
-  length = 0
-
-  constructor (size = 256) {
-    this.bytes = new Uint8Array(size)
-  }
-
-  head (major: number, value: number): void {
-    this.reserve(9)
-    const { bytes } = this
-    const type = major << 5
-    if (value < 24) {
-      bytes[this.length++] = type | value
-    } else if (value < 0x100) {
-      bytes[this.length++] = type | 24
-      bytes[this.length++] = value
-    } else if (value < 0x10000) {
-      bytes[this.length++] = type | 25
-      bytes[this.length++] = value >> 8
-      bytes[this.length++] = value & 255
-    } else {
-      bytes[this.length++] = type | 26
-      for (let shift = 24; shift >= 0; shift -= 8) { bytes[this.length++] = (value >>> shift) & 255 }
-    }
-  }
-
-  int (value: number): void {
-    this.head(value < 0 ? NEGATIVE : UINT, value < 0 ? -1 - value : value)
-  }
-
-  raw (bytes: Uint8Array): void {
-    this.reserve(bytes.length)
-    this.bytes.set(bytes, this.length)
-    this.length += bytes.length
-  }
-
-  /** Bytes that are given as a string of one character each. */
-  latin1 (text: string): void {
-    this.reserve(text.length)
-    const { bytes } = this
-    let at = this.length
-    for (let i = 0; i < text.length; i++) { bytes[at++] = text.charCodeAt(i) }
-    this.length = at
-  }
-
-  byteString (bytes: Uint8Array): void {
-    this.head(BYTES, bytes.length)
-    this.raw(bytes)
-  }
-
-  /** A string of ASCII. */
-  name (text: string): void {
-    this.head(TEXT, text.length)
-    this.latin1(text)
-  }
-
-  /** A link, from the key of its CID. */
-  link (key: string): void {
-    this.head(TAG, CID_TAG)
-    this.head(BYTES, key.length + 1)
-    this.reserve(1)
-    this.bytes[this.length++] = 0
-    this.latin1(key)
-  }
-
-  /** Leaves room for what is known later. */
-  skip (bytes: number): void {
-    this.reserve(bytes)
-    this.length += bytes
-  }
-
-  /** What was written; the memory is not shared with what is written later. */
-  take (): Uint8Array {
-    const { bytes, length } = this
-    const rest = bytes.subarray(length)
-    this.bytes = rest.length < length ? NOTHING : rest // what comes next is likely as long: it would have to be moved
-    this.taken = length
-    this.length = 0
-    return bytes.subarray(0, length)
-  }
-
-  private reserve (more: number): void {
-    if (this.length + more <= this.bytes.length) { return }
-    const likely = this.length === 0 ? this.taken + (this.taken >> 3) : 0
-    const bytes = new Uint8Array(Math.max(2 * (this.length + more), likely, 1024))
-    bytes.set(this.bytes.subarray(0, this.length))
-    this.bytes = bytes
-  }
 }

@@ -1,5 +1,6 @@
 import * as dagCbor from '@ipld/dag-cbor'
-import { BYTES, CborWriter, LIST, MAP } from './cbor.ts'
+import { CborWriter } from './cbor-writer.ts'
+import { BYTES, LIST, MAP } from './cbor.ts'
 import { GraphsyncStatus, MAX_FRAME, MAX_MESSAGE_BLOCKS } from './constants.ts'
 import { prefixOfKey } from './keys.ts'
 import type { Key } from './keys.ts'

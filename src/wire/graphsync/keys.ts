@@ -38,11 +38,11 @@ const known = new Map<string, Prefix>()
 const MAX_PREFIX = 36
 
 /** Reads the prefix of a block: four varints. What follows them is not looked at, as in Go. */
-export function parsePrefix (bytes: Uint8Array): Prefix {
-  const text = keyOf(bytes, 0, Math.min(bytes.length, MAX_PREFIX))
+export function parsePrefix (bytes: Uint8Array, from = 0, to = bytes.length): Prefix {
+  const text = keyOf(bytes, from, Math.min(to, from + MAX_PREFIX))
   let prefix = known.get(text)
   if (prefix == null) {
-    prefix = parse(bytes)
+    prefix = parse(bytes.subarray(from, to))
     if (known.size > 256) { known.clear() }
     known.set(text, prefix)
   }

@@ -118,7 +118,8 @@ function lastOfEach<T> (reader: CborReader, what: string, read: (reader: CborRea
 
 function readBlock (reader: CborReader): ParsedBlock {
   const end = pair(reader, 'a block')
-  const prefix = parsePrefix(reader.view('a prefix'))
+  reader.span('a prefix')
+  const prefix = parsePrefix(reader.source, reader.from, reader.to)
   const data = reader.view('the data of a block')
   end()
   return { prefix, data }
