@@ -118,7 +118,7 @@ export interface RequestDecision {
   /**
    * The status of a refusal.
    *
-   * @default 32 (request failed, unknown reason), as Go's for a hook that says no
+   * @default 30 (rejected), which the requestor throws as TransferRejectedError; data transfer sends 32, as Go
    */
   status?: number
 

@@ -56,7 +56,7 @@ export class Server {
 
   private async decide (peer: PeerId, { root, selector }: GraphsyncRequest, node: unknown): Promise<RequestDecision> {
     const message = messageFromNode(node) // what it throws is a failure of the request
-    if (!('request' in message) || root == null || selector == null) { return { accept: false } }
+    if (!('request' in message) || root == null || selector == null) { return { accept: false, status: GraphsyncStatus.failed } }
     const { request } = message
     const isRestart = request.type === TransferType.restart
     const known = this.channels.get(peer, request.transferId)
@@ -112,7 +112,7 @@ function answer ({ type, transferId }: TransferRequest, accepted: boolean, decis
 }
 
 function refusal (request: TransferRequest, decision?: VoucherDecision): RequestDecision {
-  return { accept: false, extensions: extensions(answer(request, false, decision)) }
+  return { accept: false, status: GraphsyncStatus.failed, extensions: extensions(answer(request, false, decision)) }
 }
 
 function extensions (response: TransferResponse): Record<string, any> {

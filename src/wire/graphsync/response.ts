@@ -101,8 +101,12 @@ export class Response {
     if (decision?.accept === true) { this.decision = decision } // from here on it hears of the end
     const linkSystem = decision?.linkSystem ?? this.init.linkSystem
     if (decision?.extensions != null) { peer.builder.addExtensions(request.id, decision.extensions) }
-    if (decision == null || !decision.accept || linkSystem == null) {
-      this.finish(decision == null ? GraphsyncStatus.rejected : decision.status ?? GraphsyncStatus.failed)
+    if (decision?.accept !== true) {
+      this.finish(decision?.status ?? GraphsyncStatus.rejected)
+      return
+    }
+    if (linkSystem == null) {
+      this.finish(GraphsyncStatus.failed)
       return
     }
     const limits = readLimits(request.extensions)
