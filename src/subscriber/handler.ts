@@ -1,4 +1,5 @@
 import type { PeerId } from '@libp2p/interface'
+import type { CID } from 'multiformats/cid'
 import { replace } from '../announce/pending.ts'
 import type { Announce } from '../shared/types.ts'
 import type { Route } from './route.ts'
@@ -32,6 +33,9 @@ export class Handler {
 
   /** Where the last sync went, for the next one to the same addresses. */
   route?: Route
+
+  /** What was announced last of those whose sync failed: a part of it may be here. */
+  failed?: CID
 
   /** Where the syncs that go on go. */
   readonly routes = new Map<object, Route>()

@@ -13,6 +13,7 @@ import type {
 import { AheadBudget } from '../syncers/httpsync/ahead.ts'
 import { stopNode } from '../traversal/stop-at.ts'
 import { tuneConnections } from '../wire/streams.ts'
+import { announceError, hasAll } from './announced.ts'
 import { each } from './each.ts'
 import type { Handler } from './handler.ts'
 import { Handlers } from './handlers.ts'
@@ -212,12 +213,14 @@ export class Session {
       await this.#run({}, async run => {
         run.watch()
         const stop = await this.#latest(peerId, run)
-        await this.#syncAnnouncedAt(await this.#place(handler, to, run), announce, stop)
+        const isRetry = handler.failed?.equals(announce.cid) === true
+        await this.#syncAnnouncedAt(await this.#place(handler, to, run), announce, { stop, isRetry })
       })
     } catch (cause) {
-      const error = this.#announceError(announce, cause)
+      const error = announceError(announce, cause, this.#config.receiver?.filterIPs)
       this.#log?.('announced sync of %c from %p failed - %e', announce.cid, peerId, error)
       this.#forget(announce)
+      handler.failed = announce.cid
       // as in Go: who is not allowed to sync from a publisher hears of nothing
       if (!(error instanceof TransferRejectedError)) { this.#kept.events.emit({ cid: announce.cid, peerId, count: 0, error }) }
     }
@@ -228,21 +231,14 @@ export class Session {
     for (const cid of [announce.cid, ...replacedBy(announce)]) { this.#receiver?.uncacheCid(cid, announce.peerId) }
   }
 
-  #announceError ({ addrs, peerId }: Announce, cause: unknown): Error {
-    if (cause instanceof TransportUnavailableError && addrs.length === 0 && this.#config.receiver?.filterIPs === true) {
-      return new TransportUnavailableError(peerId, [...cause.tried, 'announced: no address that filterIPs takes'], { cause })
-    }
-    return cause instanceof Error ? cause : new Error(String(cause), { cause })
-  }
-
-  async #syncAnnouncedAt (place: Place, announce: Announce, stop?: CID): Promise<void> {
+  async #syncAnnouncedAt (place: Place, announce: Announce, { stop, isRetry }: { stop?: CID, isRetry: boolean }): Promise<void> {
     const { to: { peerId }, route, run } = place
     const { blockHook: hook, segmentDepthLimit } = this.#config
     const init = { stop, hook, segmentDepthLimit, repeats: this.#repeats(), schemaType: 'Advertisement' as const }
-    const cid = await this.#announcedCid(announce, route, run, stop)
+    const cid = await this.#announcedCid(announce, route, run, isRetry ? undefined : stop)
     const { count, metStop } = await this.#pull(place, { ...init, cid })
     const follows = stop == null || metStop
-    if (follows && await this.#hasAll(replacedBy(announce), run)) { return this.#finish(peerId, cid, count, run) }
+    if (follows && await hasAll(this.#components.linkSystem, replacedBy(announce), run)) { return this.#finish(peerId, cid, count, run) }
 
     // Not a successor of latest: a new chain, or an old announcement that is played again. Or one of before is not below it, since
     // announcements may come in another order.
@@ -251,16 +247,10 @@ export class Session {
     await this.#finish(peerId, head, count + more, run)
   }
 
-  async #hasAll (cids: CID[], { signal }: Run): Promise<boolean> {
-    for (const cid of cids) {
-      if (!await this.#components.linkSystem.has(cid, { signal })) { return false }
-    }
-    return true
-  }
-
   /**
    * The announced CID, or the publisher's head where an announcement alone is not to be believed: one by an unknown relay,
-   * and one of a block that is here already, which may be an old announcement that is played again: latest must not go back.
+   * and one of a block that is here already, which may be an old announcement that is played again: latest must not go back. Without
+   * `stop` the latter is not looked for.
    */
   async #announcedCid (announce: Announce, { syncer }: Route, run: Run, stop?: CID): Promise<CID> {
     const { cid, hintFrom } = announce

@@ -268,6 +268,31 @@ describe('an old announce that is played again', () => {
   })
 })
 
+describe('an announce whose sync has failed', () => {
+  for (const transport of transports) {
+    it(`may come again, also where the publisher's head is still the old one (${transport.name})`, async () => {
+      await using net = new TestNet()
+      const { info, cids, id, linkSystem } = await transport.publisher(net, { chain: 2 })
+      let broken = true
+      const { subscriber } = await transport.subscriber(net, {
+        receiver: {},
+        blockHook: (_peerId, cid) => { if (broken && cid.equals(added[1])) { throw new Error('broken') } }
+      })
+      const added = await chain(linkSystem, 2, { previous: cids[0], index: 2, seed: 9 })
+      const events = subscriber.onSyncFinished()
+      await subscriber.sync(info)
+      await next(events)
+      await subscriber.announce(added[0], info)
+      equal((await next(events)).error?.name, 'BlockHookError')
+      broken = false
+      await subscriber.announce(added[0], info)
+      const { cid, count, error } = await next(events)
+      deepEqual([`${cid}`, count, error], [`${added[0]}`, 2, undefined])
+      ok((await subscriber.getLatestSync(id))?.equals(added[0]))
+    })
+  }
+})
+
 describe('gossip', () => {
   /** Waits until it can reach somebody, as raw publish() does not. */
   async function relays (node: Libp2p, message: AnnounceMessage): Promise<void> {
