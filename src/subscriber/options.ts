@@ -9,6 +9,7 @@ import { LONGEST_TIMER, positive } from '../shared/positive.ts'
 import type { SubscriberInit, SyncEntriesOptions, SyncHamtEntriesOptions, SyncOptions, SyncTransport } from '../shared/types.ts'
 import { checkNodeInit } from '../syncers/dtsync/node.ts'
 import { exploreRecursiveWithStop, parseSelector, recursionLimitNone } from '../traversal/index.ts'
+import { depthOf } from '../traversal/limits.ts'
 
 const DEFAULTS = {
   addrTTL: ADDR_TTL,
@@ -161,5 +162,6 @@ function checkSelector ({ syncRecursionLimit, defaultSelectorSequence }: Subscri
       }
       throw cause
     }
+    if (depthOf(limit) < 0) { throw new InvalidOptionError(field, 'must not be negative') }
   }
 }

@@ -49,6 +49,7 @@ export class Subscriber implements Startable, AsyncDisposable {
 
   async start (options?: AbortOptions): Promise<void> {
     return this.#turns.take(async () => {
+      options?.signal?.throwIfAborted()
       if (this.#session != null) { return }
       const session = new Session(this.#components, this.#config, {
         latest: this.#latest, events: this.#events, addressBook: this.httpPeerStore

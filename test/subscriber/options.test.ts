@@ -20,7 +20,7 @@ describe('options of a subscriber', () => {
     idleHandlerTTL: number,
     blockHook: fn,
     segmentDepthLimit: [...number, true],
-    syncRecursionLimit: [{}, 1, 'none', { depth: 'one' }, { depth: 1.5 }, { none: {}, depth: 1 }, null],
+    syncRecursionLimit: [{}, 1, 'none', { depth: 'one' }, { depth: 1.5 }, { depth: -1 }, { none: {}, depth: 1 }, null],
     defaultSelectorSequence: [{}, 1, 'all', [], { '.': {} }, matcher(), exploreAll(matcher())],
     strictAdsSelector: [1, 'yes', null, {}],
     adsDepthLimit: [...number, true],
@@ -179,6 +179,27 @@ describe('arguments of a subscriber', () => {
     for (const maxPending of [0, -1, 0.5, '1']) {
       throws(() => subscriber.onSyncFinished({ maxPending: maxPending as number }), { name: 'InvalidOptionError', field: 'maxPending' })
     }
+  })
+
+  it('a signal that has fired is thrown as it came by every method', async () => {
+    const peer = await randomPeer()
+    const cid = await randomCid()
+    const reason = { any: 'value' }
+    const signal = AbortSignal.abort(reason)
+    for (const init of [{}, { receiver: {} }]) {
+      await using subscriber = new Subscriber({ linkSystem }, init)
+      await rejects(subscriber.start({ signal }), error => error === reason)
+      await rejects(subscriber.sync(peer), { name: 'SubscriberStoppedError' })
+    }
+    await using subscriber = new Subscriber({ linkSystem }, { receiver: {} })
+    await subscriber.start()
+    for (const call of [
+      subscriber.sync(peer, { signal }), subscriber.syncAdChain(peer, { signal }), subscriber.syncEntries(peer, cid, { signal }),
+      subscriber.syncOneEntry(peer, cid, { signal }), subscriber.syncHamtEntries(peer, cid, { signal }),
+      subscriber.announce(cid, { id: peer, multiaddrs: [] }, { signal }), subscriber.getLatestSync(peer, { signal }),
+      subscriber.setLatestSync(peer, cid, { signal })
+    ]) { await rejects(call, error => error === reason) }
+    deepEqual(await subscriber.onSyncFinished({ signal }).next(), { done: true, value: undefined })
   })
 
   it('announce() without a receiver says so', async () => {
