@@ -4,7 +4,7 @@
  * Multiaddrs as IPNI uses them: HTTP addresses and URLs, public and private ones, and which peer they are of. Pure functions.
  */
 
-export { InvalidMultiaddrError } from './errors.ts'
+export { DagsyncError, InvalidMultiaddrError } from './errors.ts'
 export { multiaddrFromBytes, peerIdOf, registerHttpath, sameAddrs, stripPeerId, withPeerId } from './multiaddrs/bytes.ts'
 export { filterPublic, isPublicAddr, isPublicIp } from './multiaddrs/public.ts'
 export { findHttpAddrs, isHttpAddr, parseMultiaddrs, parsePeers } from './multiaddrs/text.ts'

@@ -5,6 +5,7 @@
  * publisher that misbehaves. Node only.
  */
 
+export { DagsyncError, InvalidOptionError } from '../shared/errors.ts'
 export { chain, type ChainOptions } from './chain.ts'
 export {
   FaultyPublisher, type Fault, type FaultScript, type FaultyPublisherComponents, type FaultyPublisherInit, type FaultyRequest

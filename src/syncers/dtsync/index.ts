@@ -28,5 +28,5 @@ export { createHeadServer } from './head-server.ts'
 export { LEGS_VOUCHER_RESULT_TYPE, LEGS_VOUCHER_TYPE, voucherFromNode, voucherToNode } from './voucher.ts'
 export type { HeadServer, HeadServerInit, LegsVoucher, LegsVoucherResult } from '../../shared/types/dtsync.ts'
 export {
-  BlockTooLargeError, HeadQueryError, InvalidMessageError, InvalidOptionError, TimeoutError, TransferFailedError
+  BlockTooLargeError, DagsyncError, HeadQueryError, InvalidMessageError, InvalidOptionError, TimeoutError, TransferFailedError
 } from '../../shared/errors.ts'

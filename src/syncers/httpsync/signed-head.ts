@@ -6,7 +6,7 @@ import { dagJson } from '../../store/dag-json.ts'
 import { verifyHead } from './head-keys.ts'
 import { readHead } from './head-reader.ts'
 
-export { InvalidOptionError, InvalidSignedHeadError } from '../../shared/errors.ts'
+export { DagsyncError, InvalidOptionError, InvalidSignedHeadError } from '../../shared/errors.ts'
 
 /** What a publisher says its head is, and who says it. */
 export interface SignedHead {
