@@ -12,6 +12,7 @@ import type { MultihashHasher } from 'multiformats/hashes/interface'
 import { sha256, sha512 } from 'multiformats/hashes/sha2'
 import { InvalidOptionError, UnknownCodecError, UnknownHasherError } from '../shared/errors.ts'
 import type { LinkSystem, LinkSystemInit, StoreOptions } from '../shared/types.ts'
+import { unlessAborted } from '../shared/unless-aborted.ts'
 import { dagJson } from './dag-json.ts'
 import { DatastoreBlocks } from './datastore-blocks.ts'
 import { MemoryBlocks } from './memory-blocks.ts'
@@ -69,10 +70,11 @@ class StoreLinkSystem implements LinkSystem {
   }
 
   async store (node: unknown, options: StoreOptions = {}): Promise<CID> {
-    const { codec = dagJson, hasher = sha256 } = options
+    const { codec = dagJson, hasher = sha256, signal } = options
+    signal?.throwIfAborted()
     const bytes = codec.encode(node)
     const cid = CID.createV1(codec.code, await hasher.digest(bytes))
-    if (!holdsItself(cid)) { await this.blockstore.put(cid, bytes, options) }
+    await this.write(cid, bytes, options)
     return cid
   }
 
@@ -80,11 +82,16 @@ class StoreLinkSystem implements LinkSystem {
     options.signal?.throwIfAborted()
     const verified = verifyBlock(this, cid, bytes)
     if (verified != null) { await verified }
-    if (!holdsItself(cid)) { await this.blockstore.put(cid, bytes, options) }
+    await this.write(cid, bytes, options)
   }
 
   async has (cid: CID, options?: AbortOptions): Promise<boolean> {
-    return holdsItself(cid) || this.blockstore.has(cid, options)
+    options?.signal?.throwIfAborted()
+    return holdsItself(cid) || unlessAborted(Promise.resolve(this.blockstore.has(cid, options)), options?.signal)
+  }
+
+  private async write (cid: CID, bytes: Uint8Array, options: AbortOptions): Promise<void> {
+    if (!holdsItself(cid)) { await unlessAborted(Promise.resolve(this.blockstore.put(cid, bytes, options)), options.signal) }
   }
 }
 

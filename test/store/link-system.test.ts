@@ -118,6 +118,9 @@ describe('put()', () => {
     const signal = AbortSignal.abort(reason)
     await rejects(linkSystem.put(cid, new Uint8Array(0), { signal }), reason)
     await rejects(linkSystem.load(cid, { signal }), reason)
+    await rejects(linkSystem.has(cid, { signal }), reason)
+    for (const hasher of [undefined, identity]) { await rejects(linkSystem.store({ x: 1 }, { hasher, signal }), reason) }
+    await rejects(linkSystem.has(await linkSystem.store(node, { hasher: identity }), { signal }), reason)
   })
 })
 
@@ -141,6 +144,24 @@ describe('identity CIDs', () => {
     await rejects(linkSystem.put(bigCid, big), { name: 'HashMismatchError' })
     equal(await linkSystem.has(bigCid), false)
     await rejects(linkSystem.load(bigCid), { name: 'NotFoundError' })
+  })
+})
+
+describe('a store that hangs and does not look at signals', () => {
+  it('holds up no call that is aborted', async () => {
+    const never = async (): Promise<never> => new Promise(() => {})
+    const blockstore = Object.assign(new MemoryBlockstore(), { put: never, has: never, async * get () { await never() } })
+    const linkSystem = createLinkSystem({ blockstore })
+    const bytes = Uint8Array.of(1, 2, 3)
+    const cid = CID.createV1(raw.code, await sha256.digest(bytes))
+    const controller = new AbortController()
+    const { signal } = controller
+    const reason = new Error('enough')
+    setTimeout(() => { controller.abort(reason) }, 20)
+    for (const call of [
+      linkSystem.load(cid, { signal }), linkSystem.has(cid, { signal }),
+      linkSystem.put(cid, bytes, { signal }), linkSystem.store(node, { signal })
+    ]) { await rejects(call, reason) }
   })
 })
 
