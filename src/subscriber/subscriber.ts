@@ -18,7 +18,7 @@ import {
 } from './options.ts'
 import { entriesSelector, HAMT_ENTRIES, ONE_ENTRY } from './selectors.ts'
 import { Session, type EntriesInit } from './session.ts'
-import { parseTarget } from './target.ts'
+import { checkPeerId, parseTarget } from './target.ts'
 
 /**
  * Keeps copies of publishers' chains in step: on demand by sync(), and by itself when announcements come in.
@@ -160,12 +160,14 @@ export class Subscriber implements Startable, AsyncDisposable {
 
   /** The newest CID that is synced from the publisher; where none is recorded, what lastKnownSync says. */
   async getLatestSync (publisher: PeerId, options?: AbortOptions): Promise<CID | undefined> {
+    checkPeerId('publisher', publisher)
     options?.signal?.throwIfAborted()
     return this.#latest.get(publisher, options)
   }
 
   /** Where the next sync stops. */
   async setLatestSync (publisher: PeerId, cid: CID, options?: AbortOptions): Promise<void> {
+    checkPeerId('publisher', publisher)
     const latest = toCid('cid', cid)
     options?.signal?.throwIfAborted()
     return this.#latest.set(publisher, latest, options)
@@ -173,6 +175,7 @@ export class Subscriber implements Startable, AsyncDisposable {
 
   /** False when there is none. A running sync finishes, a pending announce is dropped. */
   removeHandler (publisher: PeerId): boolean {
+    checkPeerId('publisher', publisher)
     return this.#session?.removeHandler(publisher) ?? false
   }
 

@@ -176,6 +176,11 @@ describe('arguments of a subscriber', () => {
     await rejects(subscriber.announce('cid' as any, { id: peer, multiaddrs: [] }), { name: 'InvalidOptionError', field: 'cid' })
     await rejects(subscriber.announce(cid, {} as any), { name: 'InvalidOptionError', field: 'publisher' })
     await rejects(subscriber.setLatestSync(peer, 'cid' as any), { name: 'InvalidOptionError', field: 'cid' })
+    for (const someone of [undefined, 'someone', {}] as any[]) {
+      await rejects(subscriber.getLatestSync(someone), { name: 'InvalidOptionError', field: 'publisher' })
+      await rejects(subscriber.setLatestSync(someone, cid), { name: 'InvalidOptionError', field: 'publisher' })
+      throws(() => subscriber.removeHandler(someone), { name: 'InvalidOptionError', field: 'publisher' })
+    }
     for (const maxPending of [0, -1, 0.5, '1']) {
       throws(() => subscriber.onSyncFinished({ maxPending: maxPending as number }), { name: 'InvalidOptionError', field: 'maxPending' })
     }
