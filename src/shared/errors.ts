@@ -224,6 +224,7 @@ export class StalledError extends DagsyncError {
   static name = 'StalledError'
   name = 'StalledError'
   readonly code = 'ERR_STALLED'
+  readonly limit = 'stallTimeout'
 
   constructor (ms: number, options?: ErrorOptions) {
     super(`no progress within stallTimeout, ${ms} ms`, options)

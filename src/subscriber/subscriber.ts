@@ -85,8 +85,8 @@ export class Subscriber implements Startable, AsyncDisposable {
    *
    * Throws InvalidOptionError, SubscriberStoppedError, TransportUnavailableError, HeadQueryError, InvalidSignedHeadError,
    * UnexpectedSignerError, ContentNotFoundError, HttpStatusError, TransferFailedError, TransferRejectedError, HashMismatchError,
-   * BlockTooLargeError, StalledError, BlockHookError, RepeatLimitError, SegmentSyncError, InvalidSelectorError, InvalidMessageError,
-   * UnknownCodecError, UnknownHasherError, what a store throws, and the signal's reason.
+   * BlockTooLargeError, TimeoutError, StalledError, BlockHookError, RepeatLimitError, SegmentSyncError, InvalidSelectorError,
+   * InvalidMessageError, UnknownCodecError, UnknownHasherError, what a store throws, and the signal's reason.
    */
   async sync (target: SyncTarget, options: SyncOptions = {}): Promise<CID | undefined> {
     const publisher = parseTarget(target)

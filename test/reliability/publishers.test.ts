@@ -21,8 +21,8 @@ const faults: Array<[string, Fault, Expected, Expected]> = [
   ['an endless body', 'endless', { name: 'BlockTooLargeError' }, { name: 'HeadQueryError', cause: 'BlockTooLargeError' }],
   ['a truncated body', 'truncate', { name: 'TransferFailedError' }, { name: 'HeadQueryError', cause: 'TransferFailedError' }],
   ['a reset', 'reset', { name: 'TransferFailedError' }, { name: 'HeadQueryError', cause: 'TransferFailedError' }],
-  ['silence', 'silence', { name: 'TransferFailedError', cause: 'TimeoutError' }, { name: 'HeadQueryError', cause: 'TransferFailedError' }],
-  ['a drip', 'drip', { name: 'TransferFailedError', cause: 'TimeoutError' }, { name: 'HeadQueryError', cause: 'TransferFailedError' }],
+  ['silence', 'silence', { name: 'TimeoutError' }, { name: 'HeadQueryError', cause: 'TimeoutError' }],
+  ['a drip', 'drip', { name: 'TimeoutError' }, { name: 'HeadQueryError', cause: 'TimeoutError' }],
   ['status 500', { status: 500 }, { name: 'HttpStatusError' }, { name: 'HeadQueryError', cause: 'HttpStatusError' }],
   ['status 403', { status: 403 }, { name: 'HttpStatusError' }, { name: 'HeadQueryError', cause: 'HttpStatusError' }],
   ['status 404', { status: 404 }, { name: 'ContentNotFoundError' }, { name: 'HeadQueryError', cause: 'HttpStatusError' }],
@@ -124,7 +124,7 @@ for (const transport of faultyTransports) {
       await using net = new TestNet()
       const { publisher, cids, subscriber } = await pair(net, { httpTimeout: 60_000, stallTimeout: 100 })
       publisher.script = ({ resource }) => resource === cids[1].toString() ? 'silence' : undefined
-      await rejects(inTime(subscriber.sync(publisher.info)), { name: 'StalledError' })
+      await rejects(inTime(subscriber.sync(publisher.info)), { name: 'StalledError', limit: 'stallTimeout' })
       publisher.script = ({ resource }) => resource === 'head' ? 'silence' : undefined
       await rejects(inTime(subscriber.sync(publisher.info)), { name: 'StalledError' })
       publisher.script = undefined

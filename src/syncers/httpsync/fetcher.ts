@@ -66,7 +66,7 @@ export class Fetcher {
   /**
    * The signed head; undefined when there is none (204). The same object as before when the publisher says that nothing changed.
    *
-   * Throws HttpStatusError, TransferFailedError, BlockTooLargeError and the signal's reason.
+   * Throws HttpStatusError, TransferFailedError, TimeoutError, BlockTooLargeError and the signal's reason.
    */
   async head (options: AbortOptions = {}): Promise<Uint8Array | undefined> {
     const response = await this.get('head', NO_HEADERS, options)
@@ -108,8 +108,7 @@ export class Fetcher {
         this.log?.('status %d for %s, trying again', response.status, response.url)
         retryAfter = response.headers.get('retry-after')
       } catch (err) {
-        if (!this.isTransportError(err, options.signal)) { throw err }
-        if (last) { throw asTransferFailed(err) }
+        if (last || !this.isTransportError(err, options.signal)) { throw err }
         this.log?.('%s failed, trying again: %s', resource, (err as Error).message)
       }
       await delay(retryDelay(attempt, retry, retryAfter), options.signal, this.stopping.signal)
@@ -195,8 +194,4 @@ function isFound ({ status }: HttpResponse): boolean {
 /** Base64 text of a CID may hold a slash. */
 function pathSegment (text: string): string {
   return /^[A-Za-z0-9]+$/.test(text) ? text : encodeURIComponent(text)
-}
-
-function asTransferFailed (err: unknown): unknown {
-  return err instanceof TransferFailedError ? err : new TransferFailedError((err as Error).message, { cause: err })
 }

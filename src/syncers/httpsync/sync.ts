@@ -119,7 +119,7 @@ export class HttpSyncer implements Syncer, AsyncDisposable {
   /**
    * The publisher's head; undefined when it has none. Asked with If-None-Match when it gave an ETag before.
    *
-   * Throws HeadQueryError with its cause (HttpStatusError, also for 404; TransferFailedError; BlockTooLargeError),
+   * Throws HeadQueryError with its cause (HttpStatusError, also for 404; TransferFailedError; TimeoutError; BlockTooLargeError),
    * InvalidSignedHeadError, UnexpectedSignerError, and what the signal was aborted with.
    */
   async head (options: AbortOptions = {}): Promise<CID | undefined> {
@@ -137,8 +137,8 @@ export class HttpSyncer implements Syncer, AsyncDisposable {
    * are verified before they are stored, and stored when the walk is there. One that does not decode is stored, but not given to
    * onBlock, and ends the sync.
    *
-   * Throws InvalidOptionError, ContentNotFoundError, HashMismatchError, BlockTooLargeError, HttpStatusError, TransferFailedError
-   * (a TimeoutError is its cause), UnknownCodecError, UnknownHasherError, InvalidMessageError, InvalidSelectorError, what the
+   * Throws InvalidOptionError, ContentNotFoundError, HashMismatchError, BlockTooLargeError, HttpStatusError, TransferFailedError,
+   * TimeoutError, UnknownCodecError, UnknownHasherError, InvalidMessageError, InvalidSelectorError, what the
    * store or onBlock throws, and what the signal was aborted with.
    */
   async sync (root: CID, selector: SelectorNode, options: SyncerSyncOptions = {}): Promise<void> {
