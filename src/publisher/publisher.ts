@@ -123,9 +123,11 @@ export class Publisher implements Startable, AsyncDisposable {
     return this.#announce(root, options)
   }
 
-  /** Answers a request of any web-standard server. 503 while the publisher is not running. */
+  /** Answers a request of any web-standard server. 503 while the publisher is not running, and without `http`. */
   async handleRequest (request: Request): Promise<Response> {
-    if (this.#session == null || this.#handler == null) { return new Response('the publisher is not running\n', { status: 503 }) }
+    if (this.#session == null || this.#handler == null) {
+      return new Response(this.#handler == null ? 'plain HTTP is off\n' : 'the publisher is not running\n', { status: 503 })
+    }
     return handleWebRequest(this.#handler, request)
   }
 

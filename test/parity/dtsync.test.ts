@@ -10,6 +10,7 @@ import { createDtsyncSyncer } from '../../src/syncers/index.ts'
 import { chain, TestNet } from '../../src/testing/index.ts'
 import { dagsyncSelector, recursionLimitNone } from '../../src/traversal/index.ts'
 import { createDataTransfer } from '../../src/wire/data-transfer/index.ts'
+import { createGraphsync } from '../../src/wire/graphsync/index.ts'
 import { inTime, next, randomCid, randomPeer, recorder, rest, TOPIC } from '../support/hall.ts'
 import { gossipPublisher, gossipSubscriber, transports } from '../support/transports.ts'
 
@@ -174,6 +175,27 @@ describe('dtsync', () => {
     throws(() => new Subscriber({ libp2p, linkSystem }, { maxGraphsyncRequests: { outbound: 0 } }), { field: 'maxGraphsyncRequests.outbound' })
     await first.stop()
     await (await createPublisher({ libp2p, privateKey, linkSystem }, { topic: '/t', dtsync: limits })).stop()
+  })
+
+  it('a node with a graphsync of its own has to tell of it: the error says how', async () => {
+    await using net = new TestNet()
+    const libp2p = await net.node()
+    await using graphsync = createGraphsync({ libp2p })
+    await graphsync.start()
+    const linkSystem = createLinkSystem()
+    const refused = { name: 'InvalidOptionError', field: 'dataTransfer', message: /createDataTransfer/ }
+    await rejects(createPublisher({ libp2p, linkSystem }, { topic: TOPIC, ipnisync: false }), refused)
+    const { info, cids } = await dtsync.publisher(net, { chain: 2 })
+    const { subscriber } = await net.subscriber({ topic: TOPIC, transports: ['dtsync'], components: { libp2p } })
+    await rejects(subscriber.sync(info), refused)
+
+    await using transfers = createDataTransfer({ libp2p, graphsync })
+    await transfers.start()
+    const other = await net.subscriber({ topic: TOPIC, dataTransfer: transfers, components: { libp2p } })
+    equal(`${await other.subscriber.sync(info)}`, `${cids[0]}`)
+    const init = { topic: TOPIC, ipnisync: false, dtsync: { dataTransfer: transfers } } as const
+    await using publisher = await createPublisher({ libp2p, linkSystem }, init)
+    equal(publisher.root, undefined)
   })
 
   it('DtManager: takes an existing data transfer manager, and leaves it running', async () => {

@@ -1,4 +1,4 @@
-import { deepEqual, equal, notEqual, ok, rejects, throws } from 'node:assert/strict'
+import { deepEqual, equal, match, notEqual, ok, rejects, throws } from 'node:assert/strict'
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { afterEach, describe, it } from 'node:test'
@@ -356,6 +356,13 @@ describe('handleRequest', () => {
     equal((await publisher.handleRequest(request(`/${ONE}`))).status, 404)
     await publisher.stop()
     equal((await publisher.handleRequest(request('/head'))).status, 503)
+  })
+
+  it('says that plain HTTP is off where it is', async () => {
+    const publisher = make({ http: false, ipnisync: {} }, { libp2p: node(privateKey) })
+    const response = await publisher.handleRequest(request('/head'))
+    equal(response.status, 503)
+    match(await response.text(), /HTTP is off/)
   })
 })
 

@@ -68,7 +68,7 @@ export class DtsyncNode {
     return node
   }
 
-  /** leave() must follow. */
+  /** leave() must follow. Throws InvalidOptionError where somebody else has the protocols on the node. */
   async join (): Promise<void> {
     this.users++
     try {
@@ -77,9 +77,10 @@ export class DtsyncNode {
         await this.graphsync.start()
         await this.transfers.start()
       })
-    } catch (error) {
+    } catch (cause: any) {
       await this.leave()
-      throw error
+      if (cause?.name !== 'DuplicateProtocolHandlerError') { throw cause }
+      throw new InvalidOptionError('dataTransfer', 'must be given, made by createDataTransfer(): the node has a graphsync or data transfer already', { cause })
     }
   }
 
