@@ -46,7 +46,7 @@ export interface GraphsyncBlock {
   cid: CID
   bytes: Uint8Array
 
-  /** Whether it was in the store already. */
+  /** Whether it came from the store. A peer that is asked sends what comes after the first gap, also what is there. */
   local: boolean
 
   /** How many links there are from the root to it. */

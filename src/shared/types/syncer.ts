@@ -9,7 +9,7 @@ export interface SyncedBlock {
   /** Size in bytes. */
   bytes: number
 
-  /** Whether it was in the store already. */
+  /** Whether it came from the store. Over dtsync all comes from the publisher after the first gap, also what is there. */
   local: boolean
 
   /** How many links there are from the root of the sync to it, where the syncer tells. */

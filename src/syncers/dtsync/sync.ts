@@ -58,7 +58,7 @@ export interface DtsyncSyncerInit {
 
 /**
  * Syncs with one publisher over libp2p: the head protocol, then graphsync with data transfer. Go: dtsync.Syncer (v0.3.2).
- * Differs: an abort goes over the wire, and only what is missing is fetched.
+ * Differs: an abort goes over the wire, and what is here before the first gap is not fetched.
  */
 export class DtsyncSyncer implements Syncer, AsyncDisposable {
   private readonly linkSystem: LinkSystem
