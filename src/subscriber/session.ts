@@ -5,7 +5,7 @@ import { Receiver } from '../announce/index.ts'
 import { replacedBy } from '../announce/pending.ts'
 import { subscribeAgain } from '../announce/subscriptions.ts'
 import type { Broadcast } from '../events/broadcast.ts'
-import { ContentNotFoundError, SubscriberStoppedError, TransferRejectedError, TransportUnavailableError } from '../shared/errors.ts'
+import { ContentNotFoundError, SubscriberStoppedError, TransferRejectedError } from '../shared/errors.ts'
 import { stripPeerId } from '../shared/multiaddrs.ts'
 import type {
   AddressBook, Announce, BlockHook, EntriesHook, PubSub, SelectorNode, SubscriberComponents, SyncFinished, SyncOptions
