@@ -67,6 +67,9 @@ export class ChosenSyncer implements RoutedSyncer {
   private chosen: Candidate | undefined
   private readonly questions = new Map<string, Question>()
 
+  /** Those whose protocols were asked for last and not spoken: the peer store may not have heard of it. */
+  private readonly unspoken = new Set<Candidate>()
+
   constructor (libp2p: Libp2p, init: ChosenSyncerInit) {
     this.libp2p = libp2p
     this.init = init
@@ -143,6 +146,7 @@ export class ChosenSyncer implements RoutedSyncer {
 
   private noteFailure (candidate: Candidate, error: unknown): void {
     if (!isTransportFailure(error)) { return }
+    if ((error as any).cause?.cause?.name === 'UnsupportedProtocolError') { this.unspoken.add(candidate) }
     if (this.chosen === candidate) { this.chosen = undefined }
     this.candidates = [...this.candidates.filter(other => other !== candidate), candidate]
   }
@@ -160,11 +164,17 @@ export class ChosenSyncer implements RoutedSyncer {
         if (sure === -1 || options.signal?.aborted === true) { throw error }
       }
     }
-    if (found?.isNotFor?.(await identified(this.libp2p, this.init.peerId, options)) === true) {
+    if (found?.isNotFor != null && found.isNotFor(await this.protocols(options))) {
       return this.choose(among.filter(other => other !== found), options, true)
     }
     this.chosen = found ?? among[sure]
     return this.chosen
+  }
+
+  /** What the peer says that it speaks, without what it was found not to. */
+  private async protocols (options: AbortOptions): Promise<string[]> {
+    const protocols = await identified(this.libp2p, this.init.peerId, options)
+    return protocols.filter(protocol => ![...this.unspoken].some(candidate => candidate.protocols.includes(protocol)))
   }
 
   /** The first one that the peer speaks: syncs that begin at once ask once. */
@@ -204,6 +214,11 @@ export class ChosenSyncer implements RoutedSyncer {
         await makeReachable(this.libp2p, peerId, addrs, 'libp2p', { signal })
         const stream = await this.open([...byProtocol.keys()], signal)
         const spoken = byProtocol.get(stream.protocol)
+        for (const candidate of among) {
+          if (candidate === spoken) { break }
+          this.unspoken.add(candidate)
+        }
+        if (spoken != null) { this.unspoken.delete(spoken) }
         if (spoken?.adopt != null && spoken.protocols.includes(stream.protocol)) {
           spoken.adopt(stream)
         } else {

@@ -14,7 +14,7 @@ import { createPublisher, type Publisher } from '../../src/index.ts'
 import { createDataTransfer } from '../../src/wire/data-transfer/index.ts'
 import { chain, FaultyPublisher, TestNet, type TestPublisher } from '../../src/testing/index.ts'
 import { adChain } from '../support/ads.ts'
-import { inTime, next, randomCid, recorder, TOPIC } from '../support/hall.ts'
+import { inTime, next, randomCid, recorder, TOPIC, until } from '../support/hall.ts'
 import { RawServer, RawStream } from '../wire/http-kit.ts'
 
 const HTTP = '/http/1.1'
@@ -190,6 +190,22 @@ describe('a subscriber without being told which transport', () => {
     const { subscriber } = await subscriberOf(net, { topic: '/other' })
     await rejects(subscriber.sync(publisher.info), { name: 'HeadQueryError', message: /\/legs\/head\/other/ })
     await rejects(subscriber.sync(publisher.info), { name: 'HeadQueryError' })
+  })
+
+  it('does not take it either when its own publisher has left the node, of which the peer store does not hear', async () => {
+    await using net = new TestNet()
+    const { publisher: { publisher, info, id, cids }, libp2p, privateKey } = await dual(net)
+    await net.publisher({ http: false, chain: 1, topic: '/other', components: { libp2p, privateKey } })
+    const { subscriber } = await subscriberOf(net)
+    const late = await subscriberOf(net)
+    equal(String(await subscriber.sync(info)), String(cids[0]))
+    await late.node.dial(info.multiaddrs)
+    await until(async () => (await late.node.peerStore.get(id)).protocols.includes(HEAD))
+    await publisher.stop()
+    for (const each of [subscriber, late.subscriber]) {
+      await rejects(each.sync(id), { name: 'HeadQueryError', message: /\/legs\/head\/dagsync\/testtopic/ })
+    }
+    ok((await subscriber.getLatestSync(id))?.equals(cids[0]))
   })
 })
 
