@@ -216,6 +216,7 @@ export class Session {
         const isRetry = handler.failed?.equals(announce.cid) === true
         await this.#syncAnnouncedAt(await this.#place(handler, to, run), announce, { stop, isRetry })
       })
+      handler.failed = undefined
     } catch (cause) {
       const error = announceError(announce, cause, this.#config.receiver?.filterIPs)
       this.#log?.('announced sync of %c from %p failed - %e', announce.cid, peerId, error)
