@@ -200,7 +200,7 @@ describe('graphsync: memory', () => {
       equal((await fetchAll(pair, chain[0])).cids.length, 100)
       decide()
       await sending
-      for (const id of ids) { equal(await raw.terminal(id), 32) }
+      for (const id of ids) { equal(await raw.terminal(id), 30) }
       equal(begun, 60)
     } finally {
       await raw.node.stop()
