@@ -114,7 +114,7 @@ const words: Record<string, string> = {
   'shared/types/data-transfer.ts PullOptions.stallTimeout': 'that of DataTransferInit',
   'shared/types/data-transfer.ts VoucherDecision.linkSystem': 'that of the exchange',
   'shared/types/graphsync.ts RequestDecision.linkSystem': 'that of the exchange',
-  'shared/types/graphsync.ts RequestDecision.status': `${GraphsyncStatus.failed} (request failed, unknown reason), as Go's for a hook that says no`,
+  'shared/types/graphsync.ts RequestDecision.status': `${GraphsyncStatus.rejected} (rejected), which the requestor throws as TransferRejectedError; data transfer sends ${GraphsyncStatus.failed}, as Go`,
   'shared/types/graphsync.ts RequestOptions.linkSystem': 'that of the exchange',
   'shared/types/graphsync.ts RequestOptions.maxBlockSize': 'none',
   'shared/types/store.ts StoreOptions.codec': made.code === 0x0129 ? 'dag-json' : 'another one',
