@@ -287,7 +287,7 @@ describe('our publisher over dtsync, a subscriber of Go v0.4.0', () => {
     deepEqual([parts[0].hooks, parts[0].blocks], [500, 500])
 
     // of one root Go forgets to end most (go-dtsync.interop.ts); but each gets all of it
-    const once = await go.call('crowd', { ...crowd, count: 50, roots: roots.slice(0, 1), wait: 3_000 })
+    const once = await go.call('crowd', { ...crowd, count: 50, roots: roots.slice(0, 1), wait: 6_000 })
     ok(once.some(({ error }) => error == null))
     deepEqual(once.filter(({ error }) => error != null && !error.startsWith('hangs')), [])
     deepEqual([once[0].hooks, once[0].blocks], [500, 10])
