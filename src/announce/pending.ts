@@ -11,6 +11,11 @@ export function replacedBy (announce: Announce): CID[] {
   return replaced.get(announce) ?? []
 }
 
+/** What an announcement stands for: its CID, and what it has taken the place of. */
+export function cidsOf (announce: Announce): CID[] {
+  return [announce.cid, ...replacedBy(announce)]
+}
+
 /** Notes that an announcement takes the place of an older one. */
 export function replace (older: Announce | undefined, announce: Announce): void {
   if (older == null || older.hintFrom != null) { return }

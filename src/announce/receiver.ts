@@ -7,7 +7,7 @@ import { filterPublic, multiaddrFromBytes } from '../shared/multiaddrs.ts'
 import { isThenable } from '../shared/thenable.ts'
 import { unlessAborted } from '../shared/unless-aborted.ts'
 import { decodeAnnounce, messageAddrs } from './message.ts'
-import { Pending, replacedBy } from './pending.ts'
+import { cidsOf, Pending } from './pending.ts'
 import { Recent } from './recent.ts'
 import { Seen } from './seen.ts'
 import { publish } from './senders/gossip.ts'
@@ -229,7 +229,7 @@ export class Receiver implements Startable, AsyncDisposable {
     const dropped = this.pending.offer(announce)
     if (dropped != null) {
       this.droppedCount++
-      for (const cid of [dropped.cid, ...replacedBy(dropped)]) { this.uncacheCid(cid, dropped.peerId) }
+      for (const cid of cidsOf(dropped)) { this.uncacheCid(cid, dropped.peerId) }
     }
   }
 

@@ -17,3 +17,10 @@ export function smallBytes (length: number): Uint8Array<ArrayBuffer> {
   used += length
   return piece.subarray(used - length, used)
 }
+
+/** A copy of a part of a block, which does not keep the block. */
+export function smallCopy (bytes: Uint8Array, from: number, to: number): Uint8Array {
+  const copy = smallBytes(to - from)
+  for (let i = from; i < to; i++) { copy[i - from] = bytes[i] } // so few are set sooner one by one
+  return copy
+}

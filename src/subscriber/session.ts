@@ -1,8 +1,8 @@
-import type { AbortOptions, Logger, PeerId, PeerInfo } from '@libp2p/interface'
+import type { AbortOptions, Libp2p, Logger, PeerId, PeerInfo } from '@libp2p/interface'
 import type { CID } from 'multiformats/cid'
 import { CustomProgressEvent } from 'progress-events'
 import { Receiver } from '../announce/index.ts'
-import { replacedBy } from '../announce/pending.ts'
+import { cidsOf, replacedBy } from '../announce/pending.ts'
 import { subscribeAgain } from '../announce/subscriptions.ts'
 import type { Broadcast } from '../events/broadcast.ts'
 import { ContentNotFoundError, SubscriberStoppedError, TransferRejectedError } from '../shared/errors.ts'
@@ -99,9 +99,9 @@ export class Session {
   async start (options?: AbortOptions): Promise<void> {
     if (this.#receiver == null) { return }
     await this.#receiver.start(options)
-    const { libp2p } = this.#components
+    const libp2p: Partial<Libp2p> | undefined = this.#components.libp2p
     if (libp2p != null) { this.#untune = tuneConnections(libp2p) }
-    libp2p?.addEventListener('start', this.#onNodeStart)
+    libp2p?.addEventListener?.('start', this.#onNodeStart)
     this.#watching = this.#watch(this.#receiver)
   }
 
@@ -110,7 +110,8 @@ export class Session {
     this.#controller.abort(stopped)
     for (const run of this.#running.keys()) { run.abort(stopped) }
     this.#untune?.()
-    this.#components.libp2p?.removeEventListener('start', this.#onNodeStart)
+    const libp2p: Partial<Libp2p> | undefined = this.#components.libp2p
+    libp2p?.removeEventListener?.('start', this.#onNodeStart)
     await this.#receiver?.stop()
     await Promise.allSettled([...this.#running.values(), this.#watching])
     this.#handlers.clear()
@@ -229,7 +230,7 @@ export class Session {
 
   /** Was not synced: it may be announced again, and so may those that it has taken the place of. */
   #forget (announce: Announce): void {
-    for (const cid of [announce.cid, ...replacedBy(announce)]) { this.#receiver?.uncacheCid(cid, announce.peerId) }
+    for (const cid of cidsOf(announce)) { this.#receiver?.uncacheCid(cid, announce.peerId) }
   }
 
   async #syncAnnouncedAt (place: Place, announce: Announce, { stop, isRetry }: { stop?: CID, isRetry: boolean }): Promise<void> {

@@ -1,6 +1,6 @@
 import { concat } from '../shared/concat.ts'
 import { keyText } from '../shared/key-text.ts'
-import { smallBytes } from '../shared/small-bytes.ts'
+import { smallCopy } from '../shared/small-bytes.ts'
 import { linkOfBytes } from './link.ts'
 import { OTHER, Skeleton, TEXT } from './skeleton.ts'
 
@@ -137,7 +137,7 @@ export class DagCborScanner extends Skeleton {
     }
     if (tag !== LINK_TAG) { throw new Error(`bytes have the unknown tag ${tag}`) }
     if (to === from || bytes[from] !== 0) { throw new Error('link does not begin with a zero byte') }
-    this.link(linkOfBytes(copy(bytes, from + 1, to)))
+    this.link(linkOfBytes(smallCopy(bytes, from + 1, to)))
   }
 
   private simple (byte: number): void {
@@ -226,10 +226,4 @@ export class DagCborScanner extends Skeleton {
   protected keyName (from: number, to: number): string {
     return keyText(this.bytes, from, to)
   }
-}
-
-function copy (bytes: Uint8Array, from: number, to: number): Uint8Array {
-  const target = smallBytes(to - from)
-  for (let i = from; i < to; i++) { target[i - from] = bytes[i] }
-  return target
 }

@@ -1,3 +1,4 @@
+import { smallCopy } from '../shared/small-bytes.ts'
 import { linkOfBytes } from './link.ts'
 import { OTHER, Skeleton, TEXT } from './skeleton.ts'
 
@@ -75,7 +76,7 @@ export class DagPbScanner extends Skeleton {
       }
       const to = this.sized(end)
       if (last === 1) {
-        this.link(linkOfBytes(Uint8Array.from(this.bytes.subarray(this.at, to)), undefined, true))
+        this.link(linkOfBytes(smallCopy(this.bytes, this.at, to), undefined, true))
       } else {
         this.scalar(TEXT)
       }

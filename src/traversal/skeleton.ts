@@ -88,7 +88,8 @@ export abstract class Skeleton {
     this.bytes = bytes
     this.detail = detail
     this.depth = 0
-    this.clear()
+    this.root = undefined
+    this.links = []
     this.keyCount = this.deepest = 0
     try {
       this.read()
@@ -102,7 +103,7 @@ export abstract class Skeleton {
   /** Lets go of what was found. */
   clear (): void {
     this.root = undefined
-    this.links = []
+    this.links = NONE
   }
 
   protected abstract read (): void
@@ -238,3 +239,4 @@ export abstract class Skeleton {
 }
 
 const EMPTY = new Uint8Array(0)
+const NONE: Link[] = []

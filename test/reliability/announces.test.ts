@@ -5,6 +5,7 @@ import { CID } from 'multiformats/cid'
 import { identity } from 'multiformats/hashes/identity'
 import type { AnnounceMessage } from '../../src/shared/types.ts'
 import { encodeAnnounce, gossipSender, Receiver } from '../../src/announce/index.ts'
+import { createSubscriber } from '../../src/index.ts'
 import { createLinkSystem } from '../../src/store/link-system.ts'
 import { readBlock } from '../../src/store/read.ts'
 import { chain, TestNet, type FaultyPublisher } from '../../src/testing/index.ts'
@@ -16,15 +17,21 @@ const [http] = transports
 /** CIDs that cost nothing to make. */
 const numbered = (i: number): CID => CID.createV1(0x55, identity.digest(new TextEncoder().encode(`${i}`)))
 
+/** A subscriber in whose block hook the sync of the oldest block of a chain waits. */
+async function busy (net: TestNet, length: number) {
+  const publisher = await net.publisher({ chain: length })
+  const { info, cids } = publisher
+  const syncs = gate()
+  const { subscriber } = await net.subscriber({ receiver: {}, blockHook: syncs.hook })
+  const events = subscriber.onSyncFinished()
+  await subscriber.announce(cids[length - 1], info)
+  return { ...publisher, syncs, subscriber, events, running: await syncs.arrival() }
+}
+
 describe('10,000 announces for one busy publisher', () => {
   it('leave one sync running and one pending, in flat memory', async () => {
     await using net = new TestNet()
-    const { info, cids } = await net.publisher({ chain: 2 })
-    const syncs = gate()
-    const { subscriber } = await net.subscriber({ receiver: {}, blockHook: syncs.hook })
-    const events = subscriber.onSyncFinished()
-    await subscriber.announce(cids[1], info)
-    const running = await syncs.arrival()
+    const { info, cids, syncs, subscriber, events, running } = await busy(net, 2)
 
     for (let i = 0; i < 1_000; i++) { await subscriber.announce(numbered(i), info) }
     globalThis.gc?.()
@@ -47,12 +54,7 @@ describe('10,000 announces for one busy publisher', () => {
 describe('announces that come out of order while a sync runs', () => {
   it('leave none out: the newest one is synced, once', async () => {
     await using net = new TestNet()
-    const { info, cids, id } = await net.publisher({ chain: 4 })
-    const syncs = gate()
-    const { subscriber } = await net.subscriber({ receiver: {}, blockHook: syncs.hook })
-    const events = subscriber.onSyncFinished()
-    await subscriber.announce(cids[3], info)
-    const running = await syncs.arrival()
+    const { info, cids, id, syncs, subscriber, events, running } = await busy(net, 4)
     for (const i of [0, 2, 1]) { await subscriber.announce(cids[i], info) }
     syncs.openAll()
     running.open()
@@ -80,12 +82,7 @@ describe('announces that come out of order while a sync runs', () => {
 
   it('are heard again, all of them, when the sync that is to bring them fails', async () => {
     await using net = new TestNet()
-    const { info, cids, linkSystem } = await net.publisher({ chain: 3 })
-    const syncs = gate()
-    const { subscriber } = await net.subscriber({ receiver: {}, blockHook: syncs.hook })
-    const events = subscriber.onSyncFinished()
-    await subscriber.announce(cids[2], info)
-    const running = await syncs.arrival()
+    const { info, cids, linkSystem, syncs, subscriber, events, running } = await busy(net, 3)
     for (const i of [0, 1]) { await subscriber.announce(cids[i], info) }
     const bytes = await readBlock(linkSystem.blockstore, cids[1])
     await linkSystem.blockstore.delete(cids[1])
@@ -117,6 +114,22 @@ describe('a node that is stopped and started again below its subscriber', () => 
     await node.stop()
     await node.start()
     deepEqual(pubsubOf(node).getTopics(), [])
+  })
+})
+
+describe('a node that has pubsub and no events', () => {
+  it('is listened on all the same', async () => {
+    const topics = new Set<string>()
+    const pubsub = Object.assign(new EventTarget(), {
+      getTopics: () => [...topics],
+      subscribe: (topic: string) => { topics.add(topic) },
+      unsubscribe: (topic: string) => { topics.delete(topic) }
+    })
+    const libp2p = { services: { pubsub } } as unknown as Libp2p
+    const subscriber = await createSubscriber({ libp2p, linkSystem: createLinkSystem() }, { topic: TOPIC, receiver: {} })
+    deepEqual([...topics], [TOPIC])
+    await subscriber.stop()
+    deepEqual([...topics], [])
   })
 })
 

@@ -192,6 +192,23 @@ describe('a store with a block that is not what its CID says', () => {
   })
 })
 
+describe('a blockstore with errors of another realm', () => {
+  for (const transport of transports) {
+    it(`lacks a block where one is named NotFoundError (${transport.name})`, async () => {
+      await using net = new TestNet()
+      const { info, cids } = await transport.publisher(net, { chain: 4 })
+      const blockstore = new MemoryBlockstore()
+      const get = blockstore.get.bind(blockstore)
+      blockstore.get = function * (cid) {
+        if (!blockstore.has(cid)) { throw Object.assign(runInNewContext('new Error("none")'), { name: 'NotFoundError' }) }
+        yield * get(cid) as Generator<Uint8Array>
+      }
+      const { subscriber } = await transport.subscriber(net, { components: { linkSystem: createLinkSystem({ blockstore }) } })
+      same(await subscriber.sync(info), cids[0])
+    })
+  }
+})
+
 describe('a blockstore with promises of another realm', () => {
   const Foreign: PromiseConstructor = runInNewContext('Promise')
   const later = <T>(work: () => T): Promise<T> => new Foreign<T>((resolve, reject) => {
