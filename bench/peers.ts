@@ -26,12 +26,20 @@ export const PAIRS: Array<Pair & { name: string }> = [
 
 export interface Running extends PublisherAddress { peer: Peer }
 
+export interface PeerInit {
+  store?: 'discard'
+  wire?: Wire
+
+  /** Of Node, for ours. */
+  flags?: string[]
+}
+
 /** Starts a process and its libp2p node. */
-export async function startPeer (side: Side, seed: number, store?: 'discard', { go } = HTTP): Promise<Running> {
-  const { dir, toolchain } = GO_PEERS[go]
+export async function startPeer (side: Side, seed: number, { store, wire = HTTP, flags = [] }: PeerInit): Promise<Running> {
+  const { dir, toolchain } = GO_PEERS[wire.go]
   const peer = side === 'Go'
-    ? new Peer(`Go ${go}`, await buildGo(dir, toolchain))
-    : new Peer('ours', process.execPath, ['--expose-gc', ...PROFILE, `${import.meta.dirname}/peer.js`])
+    ? new Peer(`Go ${wire.go}`, await buildGo(dir, toolchain))
+    : new Peer('ours', process.execPath, ['--expose-gc', ...PROFILE, ...flags, `${import.meta.dirname}/peer.js`])
   try {
     return { peer, ...await peer.call('start', { seed: Buffer.alloc(32, seed).toString('base64'), store }) }
   } catch (error) {
@@ -40,15 +48,13 @@ export async function startPeer (side: Side, seed: number, store?: 'discard', { 
   }
 }
 
-export interface PairInit {
+export interface PairInit extends PeerInit {
   count: number
   payload: number
-  store?: 'discard'
   gossip?: boolean
   /** dag-cbor only over dtsync: over HTTP blocks go as dag-json. */
   codec?: ChainCodec
   segmentDepthLimit?: number
-  wire?: Wire
 
   /** Chunks of each of so many advertisements; absent: nodes, not advertisements. */
   entries?: number
@@ -61,12 +67,12 @@ export interface Served { entries: string[] }
 export async function withPair<T> (
   pair: Pair, init: PairInit, use: (publisher: Running, subscriber: Running, served: Served) => Promise<T>
 ): Promise<T> {
-  const { wire = HTTP, segmentDepthLimit, count, payload, codec, entries = 0 } = init
+  const { wire = HTTP, store, flags, segmentDepthLimit, count, payload, codec, entries = 0 } = init
   const running: Running[] = []
   try {
-    const publisher = await startPeer(pair.publisher, 1, undefined, wire)
+    const publisher = await startPeer(pair.publisher, 1, { wire, flags })
     running.push(publisher)
-    const subscriber = await startPeer(pair.subscriber, 2, init.store, wire)
+    const subscriber = await startPeer(pair.subscriber, 2, { wire, store, flags })
     running.push(subscriber)
     if (init.gossip === true) {
       await publisher.peer.call('gossip', { topic: TOPIC })
