@@ -111,7 +111,8 @@ export class Response {
     }
     const limits = readLimits(request.extensions)
     const { signal } = decision
-    const visited = peer.dedup.join(limits.dedupKey, this)
+    const user = {} // not this: links that are remembered keep it
+    const visited = peer.dedup.join(limits.dedupKey, user)
     signal?.addEventListener('abort', this.abort)
     try {
       if (signal?.aborted === true) { this.abort() }
@@ -119,7 +120,7 @@ export class Response {
       if (!this.over) { this.finish(status) }
     } finally {
       signal?.removeEventListener('abort', this.abort)
-      peer.dedup.leave(limits.dedupKey, this)
+      peer.dedup.leave(limits.dedupKey, user)
     }
   }
 
