@@ -1,6 +1,6 @@
 import { CID } from 'multiformats/cid'
 import { TransferFailedError } from '../../shared/errors.ts'
-import { turnOfEventLoop } from '../../shared/event-loop.ts'
+import { LongLoop, turnOfEventLoop } from '../../shared/event-loop.ts'
 import { isThenable } from '../../shared/thenable.ts'
 import type { GraphsyncRequest, RequestDecision, RequestValidator, ResponseEnd } from '../../shared/types/graphsync.ts'
 import type { LinkSystem } from '../../shared/types/store.ts'
@@ -130,8 +130,14 @@ export class Response {
     if (request.root == null || request.selector == null) { return GraphsyncStatus.failed }
     const traversal = new Traversal(request.root, request.selector, { getCodec: code => linkSystem.getCodec(code) })
     const { signal } = this.stopped = new AbortController()
+    const loop = new LongLoop() // what is known there already makes no message full, and a selector may take long over each block
     let missing = 0
     for (let position = 1; !this.over; position++) {
+      const pause = loop.pause()
+      if (pause != null) {
+        await pause
+        if (this.over) { break }
+      }
       if (!peer.hasRoom) {
         await this.waitForRoom()
         if (this.over) { break }

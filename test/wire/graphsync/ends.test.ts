@@ -5,7 +5,7 @@ import { CID } from 'multiformats/cid'
 import { create } from 'multiformats/hashes/digest'
 import type { ResponseEnd } from '../../../src/shared/types/graphsync.ts'
 import { createLinkSystem } from '../../../src/store/link-system.ts'
-import { GRAPHSYNC_PROTOCOL } from '../../../src/wire/graphsync/constants.ts'
+import { DO_NOT_SEND_FIRST_BLOCKS, GRAPHSYNC_PROTOCOL } from '../../../src/wire/graphsync/constants.ts'
 import { Exchange } from '../../../src/wire/graphsync/exchange.ts'
 import { peersOf, until, untilHeldBack } from '../../memory/kit.ts'
 import { gate } from '../data-transfer/kit.ts'
@@ -114,6 +114,34 @@ describe('graphsync: a response that is stopped by its signal', () => {
     controller.abort()
     equal((responder as any).network.peers.get(String(pair.a.peerId)).responses.size, 0)
     await until(() => (responder as any).network.peers.get(String(pair.a.peerId)).heldBytes === 0)
+  })
+})
+
+describe('graphsync: a response over a store that answers at once, and slowly', () => {
+  it('lets others have their turn, though no block of it goes out', async () => {
+    await using pair = await exchangePair()
+    await pair.requestor.stop()
+    const chain = await chainOf(pair.remote, 60)
+    const raw = new RawPeer(pair.a, pair.b.peerId)
+    await raw.start()
+    let turn = 0
+    const turns = new Set<number>()
+    const get = pair.remote.blockstore.get.bind(pair.remote.blockstore)
+    pair.remote.blockstore.get = (cid, options) => {
+      turns.add(turn)
+      for (const until = performance.now() + 5; performance.now() < until;) { /* busy */ }
+      return get(cid, options)
+    }
+    const timer = setInterval(() => { turn++ }, 1)
+    const id = crypto.getRandomValues(new Uint8Array(16))
+    const extensions = { [DO_NOT_SEND_FIRST_BLOCKS]: 60 }
+    try {
+      await raw.send({ requests: [{ id, type: 'new', root: chain[0], selector: everything, extensions }] })
+      equal(await raw.terminal(id), 20)
+    } finally {
+      clearInterval(timer)
+    }
+    ok(turns.size > 5, `in ${turns.size} turns of the event loop`)
   })
 })
 
