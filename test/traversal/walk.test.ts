@@ -1,12 +1,14 @@
-import { deepEqual, equal, fail, rejects, throws } from 'node:assert/strict'
+import { deepEqual, equal, fail, ok, rejects, throws } from 'node:assert/strict'
 import { getEventListeners } from 'node:events'
 import { describe, it } from 'node:test'
 import * as dagCbor from '@ipld/dag-cbor'
 import * as dagPb from '@ipld/dag-pb'
 import type { CID } from 'multiformats/cid'
 import {
-  dagsyncSelector, exploreAll, exploreFields, exploreRecursiveEdge, matcher, parseSelector, recursionLimitNone, walk
+  dagsyncSelector, exploreAll, exploreFields, exploreRange, exploreRecursive, exploreRecursiveEdge, exploreUnion, matcher, parseSelector,
+  recursionLimitNone, walk
 } from '../../src/traversal/index.ts'
+import type { SelectorNode } from '../../src/traversal/index.ts'
 import { Traversal } from '../../src/traversal/traversal.ts'
 import { cidOf, notFound, utf8 } from './kit.ts'
 
@@ -208,6 +210,43 @@ describe('hostile input', () => {
     let node: any = matcher()
     for (let i = 0; i < 40; i++) { node = { '|': [exploreFields({ x: node }), exploreFields({ x: matcher() })] } }
     await rejects(names(cid, walk(cid.root, node, load)), { name: 'InvalidSelectorError' })
+  })
+
+  it('is refused when the clauses that wait for the end of a chain grow with it', async () => {
+    const texts: Record<string, string> = { 0: '{}' }
+    for (let i = 1; i < 200; i++) { texts[i] = `{"next":%${i - 1}%}` }
+    const { cid, load } = await dag(texts)
+    const field = (next: SelectorNode): SelectorNode => exploreFields({ next })
+    for (const count of [50, 500]) { // each visits the link again, with a union of its own
+      const members = Array.from({ length: count }, () => field(matcher()))
+      const selector = exploreRecursive(recursionLimitNone, exploreUnion(field(exploreRecursiveEdge()), ...members))
+      const traversal = new Traversal(cid[199], selector)
+      throws(() => {
+        for (let link = traversal.next(); link != null; link = traversal.next()) { traversal.follow(load(link.cid)) }
+      }, { name: 'InvalidSelectorError', message: /keeps too much/ })
+    }
+  })
+
+  it('is refused when ADLs look where many clauses do, in no time', async () => {
+    const { cid, load } = await dag({ leaf: '{}', root: '{"a":{"a":%leaf%}}' })
+    const fields = Array.from({ length: 4_000 }, () => exploreFields({ a: exploreRecursiveEdge() }))
+    const edges = Array.from({ length: 4_000 }, exploreRecursiveEdge)
+    const selector = exploreRecursive(recursionLimitNone, { '~': { as: 'x', '>': exploreUnion(...fields, ...edges) } })
+    const before = performance.now()
+    await rejects(names(cid, walk(cid.root, selector, load)), { name: 'InvalidSelectorError', message: /grows beyond/ })
+    ok(performance.now() - before < 4_000)
+  })
+
+  it('is refused when many clauses look at each value of a block, or at each key', async () => {
+    const list = await dag({ root: `[${'"",'.repeat(200_000)}""]` })
+    const match = { '.': { subset: { '[': 0, ']': 1 } } }
+    const members = Array.from({ length: 8_000 }, () => exploreFields({ a: matcher() }))
+    await rejects(names(list.cid, walk(list.cid.root, exploreAll(exploreUnion(...members, match)), list.load)),
+      { name: 'InvalidSelectorError', message: /visits too much/ })
+    const map = await dag({ leaf: '{}', root: `{${Array.from({ length: 20_000 }, (_, i) => `"${i + 10_000}":%leaf%`).join()}}` })
+    const ranges = Array.from({ length: 1_000 }, () => exploreRange(0, 1, matcher()))
+    await rejects(names(map.cid, walk(map.cid.root, exploreUnion(exploreFields({ b: matcher() }), ...ranges), map.load)),
+      { name: 'InvalidSelectorError', message: /visits too much/ })
   })
 })
 
