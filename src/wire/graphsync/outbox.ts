@@ -28,11 +28,8 @@ export interface OutboxInit {
   /** Nothing is being sent, or the stream is gone. */
   onIdle: () => void
 
-  /** Responses were lost on the way: in part it may have come. What waited of responses was dropped. */
+  /** The stream was reset: what it had taken last may be lost, also in part. What waited of responses was dropped. */
   onLost: (error: Error) => void
-
-  /** The stream was reset while nothing waited for it: what it had taken last may be lost. */
-  onReset: (error: Error) => void
 
   /** What waited could not be sent, and was dropped. */
   onFailed: (error: Error) => void
@@ -45,6 +42,9 @@ export class Outbox {
   private readonly closed = new AbortController()
   private stream: Stream | undefined
   private pumping = false
+
+  /** Why the stream went when it had taken all that was written to it, and more was still to come. */
+  private gap: Error | undefined
   bytes = 0
 
   constructor (init: OutboxInit) {
@@ -99,6 +99,7 @@ export class Outbox {
         } finally {
           this.account(-bytesOf(batch))
         }
+        if (this.gap != null) { this.lose([], this.gap) }
         if (this.queue.length === 0) { this.init.onDrained() }
       }
     } catch (error: any) {
@@ -171,8 +172,9 @@ export class Outbox {
 
   /** A stream failed with what was written to it: gives what of it can be sent again. */
   private lose (batch: Frame[], cause: unknown): Frame[] {
+    this.gap = undefined
+    if (cause instanceof TimeoutError || this.closed.signal.aborted) { return batch }
     const lost = [...batch, ...this.queue].filter(({ responses }) => responses)
-    if (lost.length === 0 || cause instanceof TimeoutError || this.closed.signal.aborted) { return batch }
     const error = new TransferFailedError(`lost what was sent to ${this.init.peer}`, { cause })
     const queue = this.queue.splice(0)
     this.queue.push(...queue.filter(({ responses }) => !responses))
@@ -193,7 +195,10 @@ export class Outbox {
     stream.addEventListener('close', () => {
       if (this.stream === stream) {
         this.stream = undefined
-        if (isBroken(stream) && this.idle) { this.init.onReset(new TransferFailedError(`the stream to ${peer} was reset`)) }
+        if (isBroken(stream)) {
+          const error = new TransferFailedError(`the stream to ${peer} was reset`)
+          if (this.idle) { this.init.onLost(error) } else { this.gap = error }
+        }
       }
       this.init.onIdle()
     })

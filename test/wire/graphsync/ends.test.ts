@@ -1,6 +1,7 @@
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict'
 import { getEventListeners } from 'node:events'
 import { describe, it } from 'node:test'
+import type { Stream } from '@libp2p/interface'
 import { CID } from 'multiformats/cid'
 import { create } from 'multiformats/hashes/digest'
 import type { ResponseEnd } from '../../../src/shared/types/graphsync.ts'
@@ -12,6 +13,8 @@ import { gate } from '../data-transfer/kit.ts'
 import { createPair } from '../nodes.ts'
 import { chainOf, everything, exchangePair, outcome } from './kit.ts'
 import { RawPeer } from './raw-peer.ts'
+
+const absent = async (): Promise<CID> => (await chainOf(createLinkSystem(), 1, 100, 7))[0]
 
 const digestOf = (number: number): ReturnType<typeof create> => create(0x12, new Uint8Array(new Uint32Array(8).fill(number).buffer))
 
@@ -54,6 +57,54 @@ describe('graphsync: a request whose stream is reset', () => {
     await pair.responder.stop()
     const { error } = await request
     equal(error?.name, 'TransferFailedError')
+  })
+
+  it('before any answer fails at once also while a response is written to it', async () => {
+    await using pair = await createPair()
+    const inbound: Stream[] = []
+    await pair.a.handle(GRAPHSYNC_PROTOCOL, stream => {
+      stream.pause()
+      inbound.push(stream)
+    })
+    const remote = createLinkSystem()
+    const chain = await chainOf(remote, 600, 20_000)
+    await using exchange = new Exchange({ libp2p: pair.b, linkSystem: remote })
+    exchange.addValidator(() => ({ accept: true }))
+    await exchange.start()
+    const lost = outcome(exchange.request(pair.a.peerId, await absent(), everything, { stallTimeout: 10_000 }))
+    const raw = new RawPeer(pair.a, pair.b.peerId)
+    await until(() => inbound.length === 1)
+    await raw.send({ requests: [{ id: crypto.getRandomValues(new Uint8Array(16)), type: 'new', root: chain[0], selector: everything }] })
+    await untilHeldBack(exchange)
+    inbound[0].abort(new Error('played'))
+    equal((await lost).error?.name, 'TransferFailedError')
+    equal(inbound.length, 1)
+  })
+
+  it('with a response goes on when it was not written yet', async () => {
+    await using pair = await createPair()
+    const remote = createLinkSystem()
+    const chain = await chainOf(remote, 600, 20_000)
+    await using exchange = new Exchange({ libp2p: pair.b, linkSystem: remote })
+    exchange.addValidator(() => ({ accept: true }))
+    await exchange.start()
+    const inbound: Stream[] = []
+    await pair.a.handle(GRAPHSYNC_PROTOCOL, stream => {
+      stream.pause()
+      inbound.push(stream)
+    })
+    const raw = new RawPeer(pair.a, pair.b.peerId)
+    await raw.send({ requests: [{ id: crypto.getRandomValues(new Uint8Array(16)), type: 'new', root: chain[0], selector: everything }] })
+    await untilHeldBack(exchange)
+    const root = await absent()
+    const request = outcome(exchange.request(pair.a.peerId, root, everything, { stallTimeout: 10_000 }))
+    await until(() => peersOf(exchange).get(String(pair.a.peerId)).requests.size === 1)
+    await pair.a.unhandle(GRAPHSYNC_PROTOCOL)
+    await raw.start()
+    inbound[0].abort(new Error('played'))
+    await raw.until(() => raw.requests.length === 1)
+    await raw.send({ responses: [{ requestId: raw.requests[0].id, status: 34 }] })
+    equal((await request).error?.name, 'ContentNotFoundError')
   })
 
   it('after one goes on: it was read', async () => {
