@@ -1,3 +1,4 @@
+import { ConnectionClosedError } from '@libp2p/interface'
 import type { Libp2p, PeerId, Stream } from '@libp2p/interface'
 import { concat } from '../../shared/concat.ts'
 import { delay } from '../../shared/delay.ts'
@@ -192,6 +193,7 @@ export class Outbox {
       stream.abort(this.closed.signal.reason)
       throw this.closed.signal.reason
     }
+    if (stream.status !== 'open') { throw new ConnectionClosedError(`the stream is ${stream.status}`) } // no event will tell
     stream.addEventListener('close', () => {
       if (this.stream === stream) {
         this.stream = undefined

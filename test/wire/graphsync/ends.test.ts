@@ -1,6 +1,7 @@
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict'
 import { getEventListeners } from 'node:events'
 import { describe, it } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Stream } from '@libp2p/interface'
 import { CID } from 'multiformats/cid'
 import { create } from 'multiformats/hashes/digest'
@@ -240,6 +241,32 @@ describe('graphsync: a peer that cannot be answered', () => {
     await (await peer.stream()).close()
     await until(() => peersOf(responder).size === 0)
     equal((responder as any).network.total.peers.size, 0)
+  })
+})
+
+describe('graphsync: a peer that resets our stream while libp2p still opens it', () => {
+  it('leaves nothing behind', async () => {
+    await using pair = await exchangePair()
+    await pair.responder.stop()
+    let resets = 0
+    await pair.b.handle(GRAPHSYNC_PROTOCOL, stream => {
+      stream.abort(new Error('played'))
+      resets++
+    })
+    const { peerStore } = (pair.a as any).components
+    const merge = peerStore.merge.bind(peerStore)
+    let merges = 0
+    peerStore.merge = async (...args: any[]) => {
+      merges++
+      await until(() => resets >= merges) // as a slow datastore
+      await delay(20)
+      return merge(...args)
+    }
+    pair.requestor.connect(pair.b.peerId)
+    await until(() => resets > 0 && peersOf(pair.requestor).size === 0)
+    const [root] = await chainOf(pair.remote, 1)
+    equal((await outcome(pair.requestor.request(pair.b.peerId, root, everything))).error?.name, 'TransferFailedError')
+    await until(() => peersOf(pair.requestor).size === 0)
   })
 })
 
