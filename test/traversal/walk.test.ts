@@ -184,6 +184,21 @@ describe('hostile input', () => {
     }
   })
 
+  it('is walked in little memory when a string of dag-cbor comes in millions of pieces', async () => {
+    const bytes = new Uint8Array(4 * 1024 * 1024).fill(0x60)
+    bytes[0] = 0x7f
+    bytes[bytes.length - 1] = 0xff
+    const { cid, load } = await dag({ root: [dagCbor.code, bytes] })
+    const traversal = new Traversal(cid.root, all)
+    traversal.next()
+    globalThis.gc?.()
+    const before = process.memoryUsage()
+    traversal.follow(load(cid.root))
+    const after = process.memoryUsage()
+    const more = (after.heapUsed - before.heapUsed + after.arrayBuffers - before.arrayBuffers) / 1024 / 1024
+    ok(more < 50, `${more.toFixed(0)} MiB more`)
+  })
+
   it('is refused when the text of a CID has letters beyond ASCII, which the decoder of base58 takes for a 1', async () => {
     for (const text of ['zb2rhe5P4gXftAwvA4eXQ5HJwsER2owDyS9sKaQRRVQPn93b\u0100', 'QmdfTbBqBPQ7VNxZEYEj14VmRuZBkqFbiwReogJgS1zR1\ud800']) {
       const { cid, load } = await dag({ a: JSON.stringify({ link: { '/': text } }) })
