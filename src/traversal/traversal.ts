@@ -16,6 +16,9 @@ const PEEK_LINKS = 256
 /** What the clauses that wait may be in size, beyond the usual, before a selector is refused; in Go it takes the memory. */
 const MAX_HELD = 1 << 18
 
+/** Links that may wait, over all blocks above, some 200 bytes each: a hostile block holds 500,000 of 8 bytes. */
+const MAX_WAITING = 1 << 22
+
 /** A link that a walk has come to. */
 export interface PendingLink {
   /** The binary CID. */
@@ -91,8 +94,9 @@ export class Traversal {
   private link: Link | undefined
   private clause: Clause
 
-  /** Of all frames. */
+  /** Of all frames; and their links. */
   private held = 0
+  private waiting = 1 // the root
 
   /** How many links there are from the root to what next() gave; 0 for the root itself. */
   depth = 0
@@ -135,6 +139,7 @@ export class Traversal {
     if (frame.next === frame.links.length && frame.failure == null) {
       stack.pop()
       this.held -= frame.held
+      this.waiting -= frame.links.length
     }
     const link = frame.links[at]
     if (this.scanners.get(link.codec) == null) {
@@ -192,7 +197,7 @@ export class Traversal {
   /**
    * Takes the bytes of the block that next() said; it keeps none of them.
    *
-   * @throws {InvalidMessageError} when they do not decode; nothing below is walked then
+   * @throws {InvalidMessageError} when they do not decode, or too many links wait; nothing below is walked then
    * @throws {InvalidSelectorError} when the selector grows too much, or visits too much of the block
    */
   follow (bytes: Uint8Array): void {
@@ -218,6 +223,8 @@ export class Traversal {
     if (!more) { return }
     this.stack.push(frame)
     this.held += frame.held
+    this.waiting += frame.links.length
+    if (this.waiting > MAX_WAITING) { throw new InvalidMessageError(`block ${link.cid}: more than ${MAX_WAITING} links wait for their turn`) }
     if (this.held > MAX_HELD) { throw new InvalidSelectorError('selector: keeps too much of its clauses') }
   }
 

@@ -199,6 +199,39 @@ describe('hostile input', () => {
     ok(more < 50, `${more.toFixed(0)} MiB more`)
   })
 
+  it('is refused when the links that wait take the memory', async () => {
+    const count = 500_000
+    const one = Uint8Array.of(0xd8, 0x2a, 0x45, 0, 1, 0x55, 0, 0) // a CID that holds its block, of no bytes
+    const rest = new Uint8Array(count * one.length)
+    for (let i = 0; i < count; i++) { rest.set(one, i * one.length) }
+    let root = await cidOf(DAG_JSON, utf8('{}'))
+    const blocks: Uint8Array[] = []
+    for (let i = 0; i < 10; i++) {
+      const link = dagCbor.encode(root)
+      const block = new Uint8Array(5 + link.length + rest.length)
+      block.set([0x9a, 0, count >> 16, (count >> 8) & 255, (count & 255) + 1])
+      block.set(link, 5)
+      block.set(rest, 5 + link.length)
+      blocks.unshift(block)
+      root = await cidOf(dagCbor.code, block)
+    }
+    const traversal = new Traversal(root, all)
+    throws(() => {
+      for (const block of blocks) {
+        traversal.next()
+        traversal.follow(block)
+      }
+    }, { name: 'InvalidMessageError', message: /links wait/ })
+    equal((traversal as any).stack.length, 9)
+  })
+
+  it('counts no link that has had its turn', async () => {
+    const wide = await dag({ leaf: '{}', root: `[${'%leaf%,'.repeat(9)}%leaf%]` })
+    const traversal = new Traversal(wide.cid.root, all)
+    for (let link = traversal.next(); link != null; link = traversal.next()) { traversal.follow(wide.load(link.cid)) }
+    equal((traversal as any).waiting, 0)
+  })
+
   it('is refused when the text of a CID has letters beyond ASCII, which the decoder of base58 takes for a 1', async () => {
     for (const text of ['zb2rhe5P4gXftAwvA4eXQ5HJwsER2owDyS9sKaQRRVQPn93b\u0100', 'QmdfTbBqBPQ7VNxZEYEj14VmRuZBkqFbiwReogJgS1zR1\ud800']) {
       const { cid, load } = await dag({ a: JSON.stringify({ link: { '/': text } }) })
