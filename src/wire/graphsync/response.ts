@@ -52,7 +52,7 @@ export class Response {
     try {
       this.decision?.onUpdate?.(update)
     } catch {
-      this.finish(GraphsyncStatus.failed)
+      this.abort()
     }
   }
 
@@ -64,7 +64,7 @@ export class Response {
     this.tell(end)
   }
 
-  /** Who took the request wants it served no more. */
+  /** Who took the request wants it served no more, or failed. */
   private readonly abort = (): void => {
     this.finish(GraphsyncStatus.failed)
     this.stopped?.abort()
@@ -95,7 +95,7 @@ export class Response {
       if (decision != null) { break }
     }
     if (this.over) {
-      decision?.onEnd?.({ error: new TransferFailedError('the request was cancelled') })
+      if (decision?.accept === true) { decision.onEnd?.({ error: new TransferFailedError('the request was cancelled') }) }
       return
     }
     if (decision?.accept === true) { this.decision = decision } // from here on it hears of the end

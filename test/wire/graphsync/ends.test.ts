@@ -197,6 +197,72 @@ describe('graphsync: a response over a store that answers at once, and slowly', 
   })
 })
 
+describe('graphsync: a response whose onUpdate throws', () => {
+  it('fails at the peer, and leaves its slot though the store does not answer', async () => {
+    await using pair = await exchangePair({ accept: false, responder: { maxInboundRequests: 1 } })
+    await pair.requestor.stop()
+    const chain = await chainOf(pair.remote, 3)
+    const held = gate(pair.remote, chain[1], { once: true })
+    pair.responder.addValidator(() => ({ accept: true, onUpdate: () => { throw new Error('played') } }))
+    const raw = new RawPeer(pair.a, pair.b.peerId)
+    await raw.start()
+    const [id, next] = [1, 2].map(() => crypto.getRandomValues(new Uint8Array(16)))
+    await raw.send({ requests: [{ id, type: 'new', root: chain[0], selector: everything }] })
+    await held.reached
+    await raw.send({ requests: [{ id, type: 'update', extensions: { more: 1 } }] })
+    equal(await raw.terminal(id), 32)
+    await raw.send({ requests: [{ id: next, type: 'new', root: chain[0], selector: everything }] })
+    equal(await raw.terminal(next), 20)
+  })
+})
+
+describe('graphsync: a request that is cancelled while a validator is asked', () => {
+  for (const accept of [true, false]) {
+    it(`${accept ? 'tells' : 'does not tell'} the validator when that ${accept ? 'accepts' : 'refuses'} it`, async () => {
+      await using pair = await exchangePair({ accept: false })
+      await pair.requestor.stop()
+      const asked = Promise.withResolvers<void>()
+      const decided = Promise.withResolvers<void>()
+      const ends: ResponseEnd[] = []
+      pair.responder.addValidator(async () => {
+        asked.resolve()
+        await decided.promise
+        return { accept, onEnd: end => { ends.push(end) } }
+      })
+      const raw = new RawPeer(pair.a, pair.b.peerId)
+      const id = crypto.getRandomValues(new Uint8Array(16))
+      await raw.send({ requests: [{ id, type: 'new', root: await absent(), selector: everything }] })
+      await asked.promise
+      await raw.send({ requests: [{ id, type: 'cancel' }] })
+      const peer = peersOf(pair.responder).get(String(pair.a.peerId))
+      await until(() => peer.responses.size === 0)
+      decided.resolve()
+      await until(() => peer.heldBytes === 0)
+      equal(ends.length, accept ? 1 : 0)
+    })
+  }
+})
+
+describe('graphsync: an exchange that is stopped while it starts', () => {
+  it('leaves no listener at the node', async () => {
+    await using pair = await createPair()
+    const listeners = new Set<unknown>()
+    const { addEventListener, removeEventListener } = pair.a
+    pair.a.addEventListener = (type: any, listener: any) => {
+      listeners.add(listener)
+      addEventListener.call(pair.a, type, listener)
+    }
+    pair.a.removeEventListener = (type: any, listener: any) => {
+      listeners.delete(listener)
+      removeEventListener.call(pair.a, type, listener)
+    }
+    const exchange = new Exchange({ libp2p: pair.a })
+    await Promise.all([exchange.start(), exchange.stop()])
+    equal(listeners.size, 0)
+    ok(!pair.a.getProtocols().includes(GRAPHSYNC_PROTOCOL))
+  })
+})
+
 describe('graphsync: a responder that is stopped', () => {
   it('resets a stream whose last word was not taken yet', async () => {
     await using pair = await createPair()
