@@ -5,8 +5,11 @@ import { Link } from './link.ts'
 import { ListNode, MapNode } from './skeleton.ts'
 import type { Child } from './skeleton.ts'
 
-/** Explored children of one block, counted by clauses, beyond which a selector is refused; the size of the block is added. */
+/** Clauses that are asked about children of one block, beyond which a selector is refused; the size of the block is added. */
 const MAX_STEPS = 1 << 20
+
+/** Clauses for one link that cost no more than the link. */
+const FREE_SIZE = 16
 
 const INT = /^[+-]?\d+$/
 
@@ -14,6 +17,9 @@ const INT = /^[+-]?\d+$/
 export interface Wanted {
   links: Link[]
   clauses: Clause[]
+
+  /** The size of what is kept for them beyond the usual. */
+  held: number
 
   /** What the walk ends with after these links. */
   failure?: Error
@@ -31,7 +37,7 @@ export class Explorer {
   }
 
   wanted (root: Child | undefined, clause: Clause, size: number): Wanted {
-    const wanted: Wanted = { links: [], clauses: [] }
+    const wanted: Wanted = { links: [], clauses: [], held: 0 }
     if (root == null) { return wanted }
     this.steps = MAX_STEPS + size
     this.nodes.length = this.clauses.length = 0
@@ -40,15 +46,21 @@ export class Explorer {
       return wanted
     }
     this.push(root, clause)
+    let last = clause
     for (let node = this.nodes.pop(); node != null; node = this.nodes.pop()) {
       const next = this.clauses.pop() as Clause
       if (node instanceof Link) {
         wanted.links.push(node)
         wanted.clauses.push(next)
+        if (next !== last && next.size > FREE_SIZE) { wanted.held += next.size - FREE_SIZE }
+        last = next
         continue
       }
-      wanted.failure = this.canFail ? failure(next, node) : undefined
-      if (wanted.failure != null) { break }
+      if (this.canFail) {
+        this.burn(next.size)
+        wanted.failure = failure(next, node)
+        if (wanted.failure != null) { break }
+      }
       if (typeof node === 'object') { this.visit(node, next) }
     }
     return wanted
@@ -101,16 +113,21 @@ export class Explorer {
     if (empty != null) {
       for (let i = start; i < end && i < 0; i++) { this.explore(node, clause, '', -1, empty) }
     }
+    this.burn(node.keys.length)
     const indexes = node.keys.filter(key => /^(0|[1-9]\d*)$/.test(key)).map(Number).filter(index => index >= start && index < end)
     for (const index of indexes.sort((a, b) => a - b)) { this.explore(node, clause, String(index), -1, node.get(String(index))) }
   }
 
   private explore (node: MapNode | ListNode, clause: Clause, key: string | undefined, index: number, child: Child | undefined): void {
-    this.steps -= clause.size
-    if (this.steps < 0) { throw new InvalidSelectorError('selector: visits too much of one block') }
+    this.burn(clause.size)
     if (child == null) { return }
     const next = clause.explore(node, key, index, child)
     if (next != null) { this.push(child, next) }
+  }
+
+  private burn (steps: number): void {
+    this.steps -= steps
+    if (this.steps < 0) { throw new InvalidSelectorError('selector: visits too much of one block') }
   }
 }
 

@@ -89,7 +89,7 @@ export class Range {
 
 /** An ADL, which no walk here has. Go fails on it only where it is not within a recursion or a union; there it is a step. */
 export class InterpretAs {
-  readonly size = 1
+  readonly size: number
   readonly interests: Interests
   readonly adl: string
   readonly next: Clause
@@ -97,6 +97,7 @@ export class InterpretAs {
   constructor (adl: string, next: Clause) {
     this.adl = adl
     this.next = next
+    this.size = next.size + 1
     this.interests = next.interests
   }
 

@@ -1,4 +1,3 @@
-import { concat } from '../shared/concat.ts'
 import { keyText } from '../shared/key-text.ts'
 import { smallCopy } from '../shared/small-bytes.ts'
 import { linkOfBytes } from './link.ts'
@@ -169,16 +168,24 @@ export class DagCborScanner extends Skeleton {
     return this.argument
   }
 
-  /** The pieces of a string or of bytes of indefinite length, put together. */
+  /** The pieces of a string or of bytes of indefinite length, put together. No list of them: there may be millions in a block. */
   private pieces (major: number): Uint8Array {
-    const parts: Uint8Array[] = []
+    const { bytes } = this
+    let whole = new Uint8Array(0)
+    let size = 0
     for (let byte = this.byte(); byte !== BREAK; byte = this.byte()) {
       if (byte >> 5 !== major) { throw new Error('wrong piece in a string or in bytes') }
       this.head(byte)
-      const from = this.at
-      parts.push(this.bytes.subarray(from, this.skip(this.argument)))
+      let from = this.at
+      const to = this.skip(this.argument)
+      if (size + to - from > whole.length) {
+        const before = whole
+        whole = new Uint8Array(2 * (size + to - from))
+        whole.set(before)
+      }
+      while (from < to) { whole[size++] = bytes[from++] }
     }
-    return concat(parts)
+    return whole.subarray(0, size)
   }
 
   /** Reads the number that follows the first byte of a value; it need not be minimal. */

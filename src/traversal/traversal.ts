@@ -1,6 +1,6 @@
 import type { CID } from 'multiformats/cid'
 import type { BlockCodec } from 'multiformats/codecs/interface'
-import { InvalidMessageError, UnknownCodecError } from '../shared/errors.ts'
+import { InvalidMessageError, InvalidSelectorError, UnknownCodecError } from '../shared/errors.ts'
 import type { Selector, SelectorNode } from '../shared/types.ts'
 import { Explorer } from './children.ts'
 import { Recursion } from './clause.ts'
@@ -12,6 +12,12 @@ import { compile } from './selector.ts'
 /** How far peek() looks: blocks above, and links of each. It is called for each block of a walk. */
 const PEEK_BLOCKS = 8
 const PEEK_LINKS = 256
+
+/** What the clauses that wait may be in size, beyond the usual, before a selector is refused; in Go it takes the memory. */
+const MAX_HELD = 1 << 18
+
+/** Links that may wait, over all blocks above, some 200 bytes each: a hostile block holds 500,000 of 8 bytes. */
+const MAX_WAITING = 1 << 22
 
 /** A link that a walk has come to. */
 export interface PendingLink {
@@ -68,6 +74,9 @@ interface Frame {
 
   /** Links from the root of the walk to these. */
   depth: number
+
+  /** What its clauses are in size beyond the usual. */
+  held: number
   failure?: Error
 }
 
@@ -84,6 +93,10 @@ export class Traversal {
   private readonly top: Sequence | undefined
   private link: Link | undefined
   private clause: Clause
+
+  /** Of all frames; and their links. */
+  private held = 0
+  private waiting = 1 // the root
 
   /** How many links there are from the root to what next() gave; 0 for the root itself. */
   depth = 0
@@ -103,7 +116,7 @@ export class Traversal {
     this.canFail = canFail
     this.explorer = new Explorer(canFail)
     this.scanners = new Scanners(options.codecs, options.getCodec)
-    this.stack = [{ links: [Link.fromCID(root)], clauses: [clause], next: 0, peeked: 0, depth: 0 }]
+    this.stack = [{ links: [Link.fromCID(root)], clauses: [clause], next: 0, peeked: 0, depth: 0, held: 0 }]
   }
 
   /**
@@ -123,7 +136,11 @@ export class Traversal {
     }
     this.depth = frame.depth
     const at = frame.next++
-    if (frame.next === frame.links.length && frame.failure == null) { stack.pop() }
+    if (frame.next === frame.links.length && frame.failure == null) {
+      stack.pop()
+      this.held -= frame.held
+      this.waiting -= frame.links.length
+    }
     const link = frame.links[at]
     if (this.scanners.get(link.codec) == null) {
       stack.length = 0
@@ -180,7 +197,8 @@ export class Traversal {
   /**
    * Takes the bytes of the block that next() said; it keeps none of them.
    *
-   * @throws {InvalidMessageError} when they do not decode; nothing below is walked then
+   * @throws {InvalidMessageError} when they do not decode, or too many links wait; nothing below is walked then
+   * @throws {InvalidSelectorError} when the selector grows too much, or visits too much of the block
    */
   follow (bytes: Uint8Array): void {
     const { link, clause } = this
@@ -197,12 +215,17 @@ export class Traversal {
     const depth = this.depth + 1
     const cuts = this.top?.cuts
     const frame: Frame = flat
-      ? { links: wanted(clause, scanner.links), clauses: clause, next: 0, peeked: 0, depth }
+      ? { links: wanted(clause, scanner.links), clauses: clause, next: 0, peeked: 0, depth, held: 0 }
       : { ...this.explorer.wanted(scanner.root, clause, bytes.length), next: 0, peeked: 0, depth }
     scanner.clear()
     const more = frame.links.length > 0 || frame.failure != null
     if (this.top?.cuts !== cuts) { this.rest = more ? 'branches' : this.cutAt(depth) }
-    if (more) { this.stack.push(frame) }
+    if (!more) { return }
+    this.stack.push(frame)
+    this.held += frame.held
+    this.waiting += frame.links.length
+    if (this.waiting > MAX_WAITING) { throw new InvalidMessageError(`block ${link.cid}: more than ${MAX_WAITING} links wait for their turn`) }
+    if (this.held > MAX_HELD) { throw new InvalidSelectorError('selector: keeps too much of its clauses') }
   }
 
   private cutAt (depth: number): Rest | 'branches' {

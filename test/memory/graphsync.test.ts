@@ -2,6 +2,7 @@ import { equal, ok } from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { CID } from 'multiformats/cid'
+import { identity } from 'multiformats/hashes/identity'
 import { sha256 } from 'multiformats/hashes/sha2'
 import type { GraphsyncRequest, LinkAction } from '../../src/shared/types/graphsync.ts'
 import { createLinkSystem } from '../../src/store/link-system.ts'
@@ -205,6 +206,31 @@ describe('graphsync: memory', () => {
     } finally {
       await raw.node.stop()
     }
+  })
+
+  it('is given back by big requests that are over, though another one of the peer is not', async () => {
+    await using pair = await exchangePair()
+    const chain = await chainOf(pair.remote, 3)
+    const held = gate(pair.remote, chain[1])
+    await pair.requestor.stop()
+    const raw = new RawPeer(pair.a, pair.b.peerId)
+    await raw.start()
+    const ask = async (root: CID, big: Uint8Array): Promise<Uint8Array> => {
+      const id = crypto.getRandomValues(new Uint8Array(16))
+      await raw.send({ requests: [{ id, type: 'new', root, selector: everything, extensions: { big } }] })
+      return id
+    }
+    const long = await ask(chain[0], new Uint8Array(1))
+    await held.reached
+    const before = await alive()
+    for (let i = 0; i < 60; i++) {
+      const root = CID.createV1(0x55, identity.digest(Uint8Array.of(i)))
+      equal(await raw.terminal(await ask(root, new Uint8Array(MiB / 4))), 20)
+    }
+    const more = await alive() - before
+    ok(more < 7, `${more.toFixed(1)} MiB of 15 are alive`)
+    held.open()
+    equal(await raw.terminal(long), 20)
   })
 
   /** A peer that asks for much, with requests of a MiB, and takes nothing of it. */

@@ -3,6 +3,7 @@ import { describe, it } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import * as dagCbor from '@ipld/dag-cbor'
 import { CID } from 'multiformats/cid'
+import type { LinkSystem } from '../../src/shared/types.ts'
 import { createLinkSystem } from '../../src/store/link-system.ts'
 import { dagsyncSelector, recursionLimitDepth } from '../../src/traversal/index.ts'
 import { encodeGraphsyncMessage } from '../../src/wire/graphsync/message.ts'
@@ -177,9 +178,10 @@ describe('graphsync: bad input', () => {
 describe('graphsync: responders that lie', () => {
   /** A requestor against a raw responder; gives how the request ended. */
   async function against (
-    play: (peer: RawPeer, id: Uint8Array, blocks: Array<{ prefix: Uint8Array, data: Uint8Array }>, cids: CID[]) => Promise<void>
+    play: (peer: RawPeer, id: Uint8Array, blocks: Array<{ prefix: Uint8Array, data: Uint8Array }>, cids: CID[]) => Promise<void>,
+    local?: LinkSystem
   ): Promise<any> {
-    await using pair = await exchangePair({ accept: false })
+    await using pair = await exchangePair({ accept: false, local })
     const cids = await chainOf(pair.remote, 3)
     const blocks = []
     for (const cid of cids) {
@@ -228,6 +230,54 @@ describe('graphsync: responders that lie', () => {
     })
     equal(cids.length, 2)
     equal(error.name, 'TransferFailedError')
+  })
+
+  it('an unknown hash is looked for once in a message, however many blocks have it, and so many hashes are no message', async () => {
+    const local = createLinkSystem()
+    const getHasher = local.getHasher.bind(local)
+    let unknown = 0
+    local.getHasher = code => {
+      if (code !== 0x12) { unknown++ }
+      return getHasher(code)
+    }
+    await using pair = await exchangePair({ accept: false, local })
+    const [root] = await chainOf(pair.remote, 1)
+    const [data] = await Array.fromAsync(pair.remote.blockstore.get(root))
+    await pair.responder.stop()
+    const liar = new RawPeer(pair.b, pair.a.peerId)
+    await liar.start()
+    const strange = (i: number): { prefix: Uint8Array, data: Uint8Array } =>
+      ({ prefix: Uint8Array.from([1, 0x71, 0x80 | (i & 127), 0x40 | (i >> 7), 0x20]), data: new Uint8Array(0) })
+    const ended = fetchAll(pair, root)
+    const { requests: [{ id }] } = await liar.message(0)
+    await liar.send({
+      responses: [{ requestId: id, status: 20, metadata: [[root, 'present']] }],
+      blocks: [...Array.from({ length: 50_000 }, (_, i) => strange(i % 64)), { prefix, data }]
+    })
+    equal((await ended).error, undefined)
+    equal(unknown, 64)
+
+    const refused = fetchAll(pair, root, { linkSystem: createLinkSystem() })
+    const { requests: [next] } = await liar.message(1)
+    await liar.send({
+      responses: [{ requestId: next.id, status: 20, metadata: [[root, 'present']] }],
+      blocks: [...Array.from({ length: 65 }, (_, i) => strange(i)), { prefix, data }]
+    })
+    const { error } = await refused
+    equal(error?.name, 'TransferFailedError')
+    equal(error.cause?.name, 'InvalidMessageError')
+  })
+
+  it('a block that a hasher fails on, at once or later, is no message', async () => {
+    for (const digest of [() => { throw new Error('played') }, async () => { throw new Error('played') }]) {
+      const local = createLinkSystem()
+      const { error } = await against(async (peer, id, blocks, [root]) => {
+        await peer.send({ responses: [{ requestId: id, status: 20, metadata: [[root, 'present']] }], blocks: [blocks[0]] })
+      }, Object.assign(local, { getHasher: () => ({ code: 0x12, name: 'sha2-256', digest }) }))
+      equal(error.name, 'TransferFailedError')
+      equal(error.cause?.name, 'InvalidMessageError')
+      equal(error.cause.cause.message, 'played')
+    }
   })
 
   it('endless metadata is not read beyond what a request may hold', async () => {

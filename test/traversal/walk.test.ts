@@ -1,12 +1,14 @@
-import { deepEqual, equal, fail, rejects, throws } from 'node:assert/strict'
+import { deepEqual, equal, fail, ok, rejects, throws } from 'node:assert/strict'
 import { getEventListeners } from 'node:events'
 import { describe, it } from 'node:test'
 import * as dagCbor from '@ipld/dag-cbor'
 import * as dagPb from '@ipld/dag-pb'
 import type { CID } from 'multiformats/cid'
 import {
-  dagsyncSelector, exploreAll, exploreFields, exploreRecursiveEdge, matcher, parseSelector, recursionLimitNone, walk
+  dagsyncSelector, exploreAll, exploreFields, exploreRange, exploreRecursive, exploreRecursiveEdge, exploreUnion, matcher, parseSelector,
+  recursionLimitNone, walk
 } from '../../src/traversal/index.ts'
+import type { SelectorNode } from '../../src/traversal/index.ts'
 import { Traversal } from '../../src/traversal/traversal.ts'
 import { cidOf, notFound, utf8 } from './kit.ts'
 
@@ -182,6 +184,54 @@ describe('hostile input', () => {
     }
   })
 
+  it('is walked in little memory when a string of dag-cbor comes in millions of pieces', async () => {
+    const bytes = new Uint8Array(4 * 1024 * 1024).fill(0x60)
+    bytes[0] = 0x7f
+    bytes[bytes.length - 1] = 0xff
+    const { cid, load } = await dag({ root: [dagCbor.code, bytes] })
+    const traversal = new Traversal(cid.root, all)
+    traversal.next()
+    globalThis.gc?.()
+    const before = process.memoryUsage()
+    traversal.follow(load(cid.root))
+    const after = process.memoryUsage()
+    const more = (after.heapUsed - before.heapUsed + after.arrayBuffers - before.arrayBuffers) / 1024 / 1024
+    ok(more < 50, `${more.toFixed(0)} MiB more`)
+  })
+
+  it('is refused when the links that wait take the memory', async () => {
+    const count = 500_000
+    const one = Uint8Array.of(0xd8, 0x2a, 0x45, 0, 1, 0x55, 0, 0) // a CID that holds its block, of no bytes
+    const rest = new Uint8Array(count * one.length)
+    for (let i = 0; i < count; i++) { rest.set(one, i * one.length) }
+    let root = await cidOf(DAG_JSON, utf8('{}'))
+    const blocks: Uint8Array[] = []
+    for (let i = 0; i < 10; i++) {
+      const link = dagCbor.encode(root)
+      const block = new Uint8Array(5 + link.length + rest.length)
+      block.set([0x9a, 0, count >> 16, (count >> 8) & 255, (count & 255) + 1])
+      block.set(link, 5)
+      block.set(rest, 5 + link.length)
+      blocks.unshift(block)
+      root = await cidOf(dagCbor.code, block)
+    }
+    const traversal = new Traversal(root, all)
+    throws(() => {
+      for (const block of blocks) {
+        traversal.next()
+        traversal.follow(block)
+      }
+    }, { name: 'InvalidMessageError', message: /links wait/ })
+    equal((traversal as any).stack.length, 9)
+  })
+
+  it('counts no link that has had its turn', async () => {
+    const wide = await dag({ leaf: '{}', root: `[${'%leaf%,'.repeat(9)}%leaf%]` })
+    const traversal = new Traversal(wide.cid.root, all)
+    for (let link = traversal.next(); link != null; link = traversal.next()) { traversal.follow(wide.load(link.cid)) }
+    equal((traversal as any).waiting, 0)
+  })
+
   it('is refused when the text of a CID has letters beyond ASCII, which the decoder of base58 takes for a 1', async () => {
     for (const text of ['zb2rhe5P4gXftAwvA4eXQ5HJwsER2owDyS9sKaQRRVQPn93b\u0100', 'QmdfTbBqBPQ7VNxZEYEj14VmRuZBkqFbiwReogJgS1zR1\ud800']) {
       const { cid, load } = await dag({ a: JSON.stringify({ link: { '/': text } }) })
@@ -208,6 +258,43 @@ describe('hostile input', () => {
     let node: any = matcher()
     for (let i = 0; i < 40; i++) { node = { '|': [exploreFields({ x: node }), exploreFields({ x: matcher() })] } }
     await rejects(names(cid, walk(cid.root, node, load)), { name: 'InvalidSelectorError' })
+  })
+
+  it('is refused when the clauses that wait for the end of a chain grow with it', async () => {
+    const texts: Record<string, string> = { 0: '{}' }
+    for (let i = 1; i < 200; i++) { texts[i] = `{"next":%${i - 1}%}` }
+    const { cid, load } = await dag(texts)
+    const field = (next: SelectorNode): SelectorNode => exploreFields({ next })
+    for (const count of [50, 500]) { // each visits the link again, with a union of its own
+      const members = Array.from({ length: count }, () => field(matcher()))
+      const selector = exploreRecursive(recursionLimitNone, exploreUnion(field(exploreRecursiveEdge()), ...members))
+      const traversal = new Traversal(cid[199], selector)
+      throws(() => {
+        for (let link = traversal.next(); link != null; link = traversal.next()) { traversal.follow(load(link.cid)) }
+      }, { name: 'InvalidSelectorError', message: /keeps too much/ })
+    }
+  })
+
+  it('is refused when ADLs look where many clauses do, in no time', async () => {
+    const { cid, load } = await dag({ leaf: '{}', root: '{"a":{"a":%leaf%}}' })
+    const fields = Array.from({ length: 4_000 }, () => exploreFields({ a: exploreRecursiveEdge() }))
+    const edges = Array.from({ length: 4_000 }, exploreRecursiveEdge)
+    const selector = exploreRecursive(recursionLimitNone, { '~': { as: 'x', '>': exploreUnion(...fields, ...edges) } })
+    const before = performance.now()
+    await rejects(names(cid, walk(cid.root, selector, load)), { name: 'InvalidSelectorError', message: /grows beyond/ })
+    ok(performance.now() - before < 4_000)
+  })
+
+  it('is refused when many clauses look at each value of a block, or at each key', async () => {
+    const list = await dag({ root: `[${'"",'.repeat(200_000)}""]` })
+    const match = { '.': { subset: { '[': 0, ']': 1 } } }
+    const members = Array.from({ length: 8_000 }, () => exploreFields({ a: matcher() }))
+    await rejects(names(list.cid, walk(list.cid.root, exploreAll(exploreUnion(...members, match)), list.load)),
+      { name: 'InvalidSelectorError', message: /visits too much/ })
+    const map = await dag({ leaf: '{}', root: `{${Array.from({ length: 20_000 }, (_, i) => `"${i + 10_000}":%leaf%`).join()}}` })
+    const ranges = Array.from({ length: 1_000 }, () => exploreRange(0, 1, matcher()))
+    await rejects(names(map.cid, walk(map.cid.root, exploreUnion(exploreFields({ b: matcher() }), ...ranges), map.load)),
+      { name: 'InvalidSelectorError', message: /visits too much/ })
   })
 })
 

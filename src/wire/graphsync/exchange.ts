@@ -7,6 +7,7 @@ import type {
 } from '../../shared/types/graphsync.ts'
 import type { SelectorNode } from '../../shared/types/selector.ts'
 import type { LinkSystem } from '../../shared/types/store.ts'
+import { Turns } from '../../shared/turns.ts'
 import { unlessAborted } from '../../shared/unless-aborted.ts'
 import { blocksOf } from './blocks.ts'
 import { MAX_PEER_BYTES, MAX_REQUESTS, MAX_TOTAL_BYTES } from './constants.ts'
@@ -49,6 +50,7 @@ export class Exchange implements GraphExchange {
   private readonly validators = new Set<RequestValidator>()
   private readonly inbound: Slots
   private readonly outbound: Slots
+  private readonly turns = new Turns()
 
   constructor ({ libp2p, linkSystem }: GraphsyncComponents, init: ExchangeInit = {}) {
     checkNode(libp2p)
@@ -68,11 +70,11 @@ export class Exchange implements GraphExchange {
   }
 
   async start (): Promise<void> {
-    await this.network.start()
+    return this.turns.take(async () => this.network.start())
   }
 
   async stop (): Promise<void> {
-    await this.network.stop(new TransferFailedError('the graphsync exchange was stopped'))
+    return this.turns.take(async () => this.network.stop(new TransferFailedError('the graphsync exchange was stopped')))
   }
 
   async [Symbol.asyncDispose] (): Promise<void> {

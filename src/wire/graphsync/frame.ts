@@ -1,10 +1,9 @@
-import * as dagCbor from '@ipld/dag-cbor'
 import { CborWriter } from './cbor-writer.ts'
 import { BYTES, LIST, MAP } from './cbor.ts'
 import { GraphsyncStatus, MAX_FRAME, MAX_MESSAGE_BLOCKS } from './constants.ts'
 import { prefixOfKey } from './keys.ts'
 import type { Key } from './keys.ts'
-import { size, writeEnvelope, writeExtensions, writeId } from './message.ts'
+import { encodeExtensions, writeEnvelope, writeId } from './message.ts'
 
 /** Bigger blocks go out as they are, smaller ones are copied into one piece with what is around them. */
 const COPY_BELOW = 8 * 1024
@@ -29,7 +28,9 @@ export interface Frame {
 
 interface ResponsePart {
   status: number
-  extensions?: Record<string, any>
+
+  /** Encoded. */
+  extensions?: Uint8Array
   metadata: CborWriter
   links: number
 }
@@ -50,9 +51,8 @@ export function toFrame (parts: Uint8Array[]): Frame {
 }
 
 /** Whether a block can be sent at all. Go sends a frame over the limit all the same, and the other side resets the stream. */
-export function fitsFrame (data: Uint8Array, extensions?: Record<string, any>): boolean {
-  const around = size(extensions) === 0 ? 0 : dagCbor.encode(extensions).length
-  return data.length + around + OVERHEAD <= MAX_FRAME
+export function fitsFrame (data: Uint8Array): boolean {
+  return data.length + OVERHEAD <= MAX_FRAME
 }
 
 /** Builds the message that goes to one peer next: metadata of several responses, and blocks that they share. */
@@ -93,9 +93,12 @@ export class FrameBuilder {
     if (data != null) { this.addBlock(key, data) }
   }
 
+  /** Once for a request. Throws InvalidMessageError when they have no encoding: in build() all the message would have none. */
   addExtensions (requestId: Uint8Array, extensions: Record<string, any>): void {
+    const encoded = encodeExtensions(extensions)
     const part = this.response(requestId)
-    part.extensions = { ...part.extensions, ...extensions }
+    part.extensions = encoded
+    this.metadataBytes += encoded?.length ?? 0
   }
 
   finish (requestId: Uint8Array, status: number, done: (error?: Error) => void): void {
@@ -166,8 +169,11 @@ export class FrameBuilder {
 }
 
 function writeResponse (out: CborWriter, requestId: Uint8Array, { status, extensions, metadata, links }: ResponsePart): void {
-  out.head(MAP, 2 + (size(extensions) > 0 ? 1 : 0) + (links > 0 ? 1 : 0))
-  writeExtensions(out, extensions)
+  out.head(MAP, 2 + (extensions == null ? 0 : 1) + (links > 0 ? 1 : 0))
+  if (extensions != null) {
+    out.name('ext')
+    out.raw(extensions)
+  }
   if (links > 0) {
     out.name('meta')
     out.head(LIST, links)

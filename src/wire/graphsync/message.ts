@@ -65,13 +65,19 @@ export function writeEnvelope (out: CborWriter, parts: number): void {
   out.head(MAP, parts)
 }
 
-export function writeExtensions (out: CborWriter, extensions: Record<string, any> | undefined): void {
-  if (size(extensions) === 0) { return }
-  out.name('ext')
-  writeAny(out, extensions, 'an extension')
+/** undefined for none. Throws InvalidMessageError. */
+export function encodeExtensions (extensions: Record<string, any> | undefined): Uint8Array | undefined {
+  return size(extensions) === 0 ? undefined : encodeAny(extensions, 'an extension')
 }
 
-export function size (extensions: Record<string, any> | undefined): number {
+function writeExtensions (out: CborWriter, extensions: Record<string, any> | undefined): void {
+  const encoded = encodeExtensions(extensions)
+  if (encoded == null) { return }
+  out.name('ext')
+  out.raw(encoded)
+}
+
+function size (extensions: Record<string, any> | undefined): number {
   return extensions == null ? 0 : Object.keys(extensions).length
 }
 
@@ -101,7 +107,7 @@ function writeRequest (out: CborWriter, request: GraphsyncRequest): void {
   }
   if (selector != null) {
     out.name('sel')
-    writeAny(out, selector, 'a selector')
+    out.raw(encodeAny(selector, 'a selector'))
   }
   if (root != null) {
     out.name('root')
@@ -137,9 +143,9 @@ export function writeId (out: CborWriter, name: string, id: Uint8Array): void {
   out.byteString(id)
 }
 
-function writeAny (out: CborWriter, value: unknown, what: string): void {
+function encodeAny (value: unknown, what: string): Uint8Array {
   try {
-    out.raw(dagCbor.encode(value))
+    return dagCbor.encode(value)
   } catch (error: any) {
     throw new InvalidMessageError(`${what} has no encoding: ${error.message}`, { cause: error })
   }

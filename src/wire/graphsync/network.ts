@@ -15,6 +15,9 @@ import type { Slots } from './slots.ts'
 
 const CLOSE_TIMEOUT = 5_000
 
+/** In one message. */
+const MAX_UNKNOWN_HASHES = 64
+
 export interface NetworkInit {
   libp2p: Libp2p
   writeTimeout?: number
@@ -181,24 +184,35 @@ function deliver (peer: Peer, { responses }: ParsedMessage, blocks: Map<Key, Uin
 function hashAll (blocks: ParsedBlock[], requests: OutgoingRequest[]): Map<Key, Uint8Array> | Promise<Map<Key, Uint8Array>> {
   const hashed = new Map<Key, Uint8Array>()
   const later: Array<Promise<void>> = []
-  for (const { prefix, data } of blocks) {
-    const key = hashWith(requests, hash => keyOfBlock(hash, prefix, data))
+  const linkSystems = new Set(requests.map(({ linkSystem }) => linkSystem))
+  const unknown = new Set<number>()
+  for (const block of blocks) {
+    if (unknown.has(block.prefix.hash)) { continue } // an error for each of half a million would take seconds
+    const key = hashWith(linkSystems, block, unknown)
     if (key instanceof Promise) {
-      later.push(key.then(made => { if (made != null) { hashed.set(made, data) } }))
+      later.push(key.then(made => { if (made != null) { hashed.set(made, block.data) } }, cause => { throw unhashable(cause) }))
     } else if (key != null) {
-      hashed.set(key, data)
+      hashed.set(key, block.data)
     }
   }
   return later.length === 0 ? hashed : Promise.all(later).then(() => hashed)
 }
 
-function hashWith<T> (requests: OutgoingRequest[], hash: (linkSystem: LinkSystem) => T): T | undefined {
-  for (const { linkSystem } of requests) {
+function hashWith (
+  linkSystems: Iterable<LinkSystem>, { prefix, data }: ParsedBlock, unknown: Set<number>
+): Key | undefined | Promise<Key | undefined> {
+  for (const linkSystem of linkSystems) {
     try {
-      return hash(linkSystem)
+      return keyOfBlock(linkSystem, prefix, data)
     } catch (cause) {
-      if (!(cause instanceof UnknownHasherError)) { throw new InvalidMessageError('a block cannot be hashed', { cause }) }
+      if (!(cause instanceof UnknownHasherError)) { throw unhashable(cause) }
     }
   }
+  unknown.add(prefix.hash)
+  if (unknown.size > MAX_UNKNOWN_HASHES) { throw new InvalidMessageError(`blocks of more than ${MAX_UNKNOWN_HASHES} unknown hashes`) }
   return undefined // who walks to it says so
+}
+
+function unhashable (cause: unknown): InvalidMessageError {
+  return new InvalidMessageError('a block cannot be hashed', { cause })
 }

@@ -1,3 +1,4 @@
+import { ConnectionClosedError } from '@libp2p/interface'
 import type { Libp2p, PeerId, Stream } from '@libp2p/interface'
 import { concat } from '../../shared/concat.ts'
 import { delay } from '../../shared/delay.ts'
@@ -28,11 +29,8 @@ export interface OutboxInit {
   /** Nothing is being sent, or the stream is gone. */
   onIdle: () => void
 
-  /** Responses were lost on the way: in part it may have come. What waited of responses was dropped. */
+  /** The stream was reset: what it had taken last may be lost, also in part. What waited of responses was dropped. */
   onLost: (error: Error) => void
-
-  /** The stream was reset while nothing waited for it: what it had taken last may be lost. */
-  onReset: (error: Error) => void
 
   /** What waited could not be sent, and was dropped. */
   onFailed: (error: Error) => void
@@ -45,6 +43,9 @@ export class Outbox {
   private readonly closed = new AbortController()
   private stream: Stream | undefined
   private pumping = false
+
+  /** Why the stream went when it had taken all that was written to it, and more was still to come. */
+  private gap: Error | undefined
   bytes = 0
 
   constructor (init: OutboxInit) {
@@ -99,6 +100,7 @@ export class Outbox {
         } finally {
           this.account(-bytesOf(batch))
         }
+        if (this.gap != null) { this.lose([], this.gap) }
         if (this.queue.length === 0) { this.init.onDrained() }
       }
     } catch (error: any) {
@@ -171,8 +173,9 @@ export class Outbox {
 
   /** A stream failed with what was written to it: gives what of it can be sent again. */
   private lose (batch: Frame[], cause: unknown): Frame[] {
+    this.gap = undefined
+    if (cause instanceof TimeoutError || this.closed.signal.aborted) { return batch }
     const lost = [...batch, ...this.queue].filter(({ responses }) => responses)
-    if (lost.length === 0 || cause instanceof TimeoutError || this.closed.signal.aborted) { return batch }
     const error = new TransferFailedError(`lost what was sent to ${this.init.peer}`, { cause })
     const queue = this.queue.splice(0)
     this.queue.push(...queue.filter(({ responses }) => !responses))
@@ -190,10 +193,14 @@ export class Outbox {
       stream.abort(this.closed.signal.reason)
       throw this.closed.signal.reason
     }
+    if (stream.status !== 'open') { throw new ConnectionClosedError(`the stream is ${stream.status}`) } // no event will tell
     stream.addEventListener('close', () => {
       if (this.stream === stream) {
         this.stream = undefined
-        if (isBroken(stream) && this.idle) { this.init.onReset(new TransferFailedError(`the stream to ${peer} was reset`)) }
+        if (isBroken(stream)) {
+          const error = new TransferFailedError(`the stream to ${peer} was reset`)
+          if (this.idle) { this.init.onLost(error) } else { this.gap = error }
+        }
       }
       this.init.onIdle()
     })

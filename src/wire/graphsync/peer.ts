@@ -81,11 +81,10 @@ export class Peer {
       onBytes: bytes => { this.onBytes(bytes) },
       onDrained: () => { this.flush() },
       onIdle: () => { this.checkUse() },
-      onLost: error => { this.loseResponses(error) },
-      onReset: error => {
+      onLost: error => {
         this.loseResponses(error)
         for (const request of this.requests.values()) {
-          if (!request.answered) { request.networkError(error, false) }
+          if (request.sent && !request.answered) { request.networkError(error, false) }
         }
       },
       onFailed: error => { this.fail(error) }

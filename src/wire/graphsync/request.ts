@@ -33,6 +33,9 @@ export class OutgoingRequest extends Inflow {
   readonly id = randomId()
   readonly key = keyOf(this.id)
   readonly linkSystem: LinkSystem
+
+  /** Whether the peer's stream has taken it. */
+  sent = false
   private readonly selector: SelectorNode
   private readonly traversal: Traversal
   private readonly prefix = new LocalPrefix()
@@ -322,7 +325,7 @@ export class OutgoingRequest extends Inflow {
     }
     const message = encodeGraphsyncMessage({ requests: [{ id, type: 'new', root, selector, extensions }], responses: [], blocks: [] })
     peer.requests.set(this.key, this)
-    peer.outbox.push(toFrame([message]))
+    peer.outbox.push({ ...toFrame([message]), done: [error => { this.sent = error == null }] })
   }
 
   /** A block of the store; undefined when it has none. A promise only when the store or the hasher gives one. */

@@ -1,6 +1,6 @@
 import { CID } from 'multiformats/cid'
 import { TransferFailedError } from '../../shared/errors.ts'
-import { turnOfEventLoop } from '../../shared/event-loop.ts'
+import { LongLoop, turnOfEventLoop } from '../../shared/event-loop.ts'
 import { isThenable } from '../../shared/thenable.ts'
 import type { GraphsyncRequest, RequestDecision, RequestValidator, ResponseEnd } from '../../shared/types/graphsync.ts'
 import type { LinkSystem } from '../../shared/types/store.ts'
@@ -52,7 +52,7 @@ export class Response {
     try {
       this.decision?.onUpdate?.(update)
     } catch {
-      this.finish(GraphsyncStatus.failed)
+      this.abort()
     }
   }
 
@@ -64,7 +64,7 @@ export class Response {
     this.tell(end)
   }
 
-  /** Who took the request wants it served no more. */
+  /** Who took the request wants it served no more, or failed. */
   private readonly abort = (): void => {
     this.finish(GraphsyncStatus.failed)
     this.stopped?.abort()
@@ -95,7 +95,7 @@ export class Response {
       if (decision != null) { break }
     }
     if (this.over) {
-      decision?.onEnd?.({ error: new TransferFailedError('the request was cancelled') })
+      if (decision?.accept === true) { decision.onEnd?.({ error: new TransferFailedError('the request was cancelled') }) }
       return
     }
     if (decision?.accept === true) { this.decision = decision } // from here on it hears of the end
@@ -111,7 +111,8 @@ export class Response {
     }
     const limits = readLimits(request.extensions)
     const { signal } = decision
-    const visited = peer.dedup.join(limits.dedupKey, this)
+    const user = {} // not this: links that are remembered keep it
+    const visited = peer.dedup.join(limits.dedupKey, user)
     signal?.addEventListener('abort', this.abort)
     try {
       if (signal?.aborted === true) { this.abort() }
@@ -119,7 +120,7 @@ export class Response {
       if (!this.over) { this.finish(status) }
     } finally {
       signal?.removeEventListener('abort', this.abort)
-      peer.dedup.leave(limits.dedupKey, this)
+      peer.dedup.leave(limits.dedupKey, user)
     }
   }
 
@@ -129,8 +130,14 @@ export class Response {
     if (request.root == null || request.selector == null) { return GraphsyncStatus.failed }
     const traversal = new Traversal(request.root, request.selector, { getCodec: code => linkSystem.getCodec(code) })
     const { signal } = this.stopped = new AbortController()
+    const loop = new LongLoop() // what is known there already makes no message full, and a selector may take long over each block
     let missing = 0
     for (let position = 1; !this.over; position++) {
+      const pause = loop.pause()
+      if (pause != null) {
+        await pause
+        if (this.over) { break }
+      }
       if (!peer.hasRoom) {
         await this.waitForRoom()
         if (this.over) { break }

@@ -1,17 +1,21 @@
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict'
 import { getEventListeners } from 'node:events'
 import { describe, it } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Stream } from '@libp2p/interface'
 import { CID } from 'multiformats/cid'
 import { create } from 'multiformats/hashes/digest'
 import type { ResponseEnd } from '../../../src/shared/types/graphsync.ts'
 import { createLinkSystem } from '../../../src/store/link-system.ts'
-import { GRAPHSYNC_PROTOCOL } from '../../../src/wire/graphsync/constants.ts'
+import { DO_NOT_SEND_FIRST_BLOCKS, GRAPHSYNC_PROTOCOL } from '../../../src/wire/graphsync/constants.ts'
 import { Exchange } from '../../../src/wire/graphsync/exchange.ts'
 import { peersOf, until, untilHeldBack } from '../../memory/kit.ts'
 import { gate } from '../data-transfer/kit.ts'
 import { createPair } from '../nodes.ts'
 import { chainOf, everything, exchangePair, outcome } from './kit.ts'
 import { RawPeer } from './raw-peer.ts'
+
+const absent = async (): Promise<CID> => (await chainOf(createLinkSystem(), 1, 100, 7))[0]
 
 const digestOf = (number: number): ReturnType<typeof create> => create(0x12, new Uint8Array(new Uint32Array(8).fill(number).buffer))
 
@@ -54,6 +58,54 @@ describe('graphsync: a request whose stream is reset', () => {
     await pair.responder.stop()
     const { error } = await request
     equal(error?.name, 'TransferFailedError')
+  })
+
+  it('before any answer fails at once also while a response is written to it', async () => {
+    await using pair = await createPair()
+    const inbound: Stream[] = []
+    await pair.a.handle(GRAPHSYNC_PROTOCOL, stream => {
+      stream.pause()
+      inbound.push(stream)
+    })
+    const remote = createLinkSystem()
+    const chain = await chainOf(remote, 600, 20_000)
+    await using exchange = new Exchange({ libp2p: pair.b, linkSystem: remote })
+    exchange.addValidator(() => ({ accept: true }))
+    await exchange.start()
+    const lost = outcome(exchange.request(pair.a.peerId, await absent(), everything, { stallTimeout: 10_000 }))
+    const raw = new RawPeer(pair.a, pair.b.peerId)
+    await until(() => inbound.length === 1)
+    await raw.send({ requests: [{ id: crypto.getRandomValues(new Uint8Array(16)), type: 'new', root: chain[0], selector: everything }] })
+    await untilHeldBack(exchange)
+    inbound[0].abort(new Error('played'))
+    equal((await lost).error?.name, 'TransferFailedError')
+    equal(inbound.length, 1)
+  })
+
+  it('with a response goes on when it was not written yet', async () => {
+    await using pair = await createPair()
+    const remote = createLinkSystem()
+    const chain = await chainOf(remote, 600, 20_000)
+    await using exchange = new Exchange({ libp2p: pair.b, linkSystem: remote })
+    exchange.addValidator(() => ({ accept: true }))
+    await exchange.start()
+    const inbound: Stream[] = []
+    await pair.a.handle(GRAPHSYNC_PROTOCOL, stream => {
+      stream.pause()
+      inbound.push(stream)
+    })
+    const raw = new RawPeer(pair.a, pair.b.peerId)
+    await raw.send({ requests: [{ id: crypto.getRandomValues(new Uint8Array(16)), type: 'new', root: chain[0], selector: everything }] })
+    await untilHeldBack(exchange)
+    const root = await absent()
+    const request = outcome(exchange.request(pair.a.peerId, root, everything, { stallTimeout: 10_000 }))
+    await until(() => peersOf(exchange).get(String(pair.a.peerId)).requests.size === 1)
+    await pair.a.unhandle(GRAPHSYNC_PROTOCOL)
+    await raw.start()
+    inbound[0].abort(new Error('played'))
+    await raw.until(() => raw.requests.length === 1)
+    await raw.send({ responses: [{ requestId: raw.requests[0].id, status: 34 }] })
+    equal((await request).error?.name, 'ContentNotFoundError')
   })
 
   it('after one goes on: it was read', async () => {
@@ -117,6 +169,100 @@ describe('graphsync: a response that is stopped by its signal', () => {
   })
 })
 
+describe('graphsync: a response over a store that answers at once, and slowly', () => {
+  it('lets others have their turn, though no block of it goes out', async () => {
+    await using pair = await exchangePair()
+    await pair.requestor.stop()
+    const chain = await chainOf(pair.remote, 60)
+    const raw = new RawPeer(pair.a, pair.b.peerId)
+    await raw.start()
+    let turn = 0
+    const turns = new Set<number>()
+    const get = pair.remote.blockstore.get.bind(pair.remote.blockstore)
+    pair.remote.blockstore.get = (cid, options) => {
+      turns.add(turn)
+      for (const until = performance.now() + 5; performance.now() < until;) { /* busy */ }
+      return get(cid, options)
+    }
+    const timer = setInterval(() => { turn++ }, 1)
+    const id = crypto.getRandomValues(new Uint8Array(16))
+    const extensions = { [DO_NOT_SEND_FIRST_BLOCKS]: 60 }
+    try {
+      await raw.send({ requests: [{ id, type: 'new', root: chain[0], selector: everything, extensions }] })
+      equal(await raw.terminal(id), 20)
+    } finally {
+      clearInterval(timer)
+    }
+    ok(turns.size > 5, `in ${turns.size} turns of the event loop`)
+  })
+})
+
+describe('graphsync: a response whose onUpdate throws', () => {
+  it('fails at the peer, and leaves its slot though the store does not answer', async () => {
+    await using pair = await exchangePair({ accept: false, responder: { maxInboundRequests: 1 } })
+    await pair.requestor.stop()
+    const chain = await chainOf(pair.remote, 3)
+    const held = gate(pair.remote, chain[1], { once: true })
+    pair.responder.addValidator(() => ({ accept: true, onUpdate: () => { throw new Error('played') } }))
+    const raw = new RawPeer(pair.a, pair.b.peerId)
+    await raw.start()
+    const [id, next] = [1, 2].map(() => crypto.getRandomValues(new Uint8Array(16)))
+    await raw.send({ requests: [{ id, type: 'new', root: chain[0], selector: everything }] })
+    await held.reached
+    await raw.send({ requests: [{ id, type: 'update', extensions: { more: 1 } }] })
+    equal(await raw.terminal(id), 32)
+    await raw.send({ requests: [{ id: next, type: 'new', root: chain[0], selector: everything }] })
+    equal(await raw.terminal(next), 20)
+  })
+})
+
+describe('graphsync: a request that is cancelled while a validator is asked', () => {
+  for (const accept of [true, false]) {
+    it(`${accept ? 'tells' : 'does not tell'} the validator when that ${accept ? 'accepts' : 'refuses'} it`, async () => {
+      await using pair = await exchangePair({ accept: false })
+      await pair.requestor.stop()
+      const asked = Promise.withResolvers<void>()
+      const decided = Promise.withResolvers<void>()
+      const ends: ResponseEnd[] = []
+      pair.responder.addValidator(async () => {
+        asked.resolve()
+        await decided.promise
+        return { accept, onEnd: end => { ends.push(end) } }
+      })
+      const raw = new RawPeer(pair.a, pair.b.peerId)
+      const id = crypto.getRandomValues(new Uint8Array(16))
+      await raw.send({ requests: [{ id, type: 'new', root: await absent(), selector: everything }] })
+      await asked.promise
+      await raw.send({ requests: [{ id, type: 'cancel' }] })
+      const peer = peersOf(pair.responder).get(String(pair.a.peerId))
+      await until(() => peer.responses.size === 0)
+      decided.resolve()
+      await until(() => peer.heldBytes === 0)
+      equal(ends.length, accept ? 1 : 0)
+    })
+  }
+})
+
+describe('graphsync: an exchange that is stopped while it starts', () => {
+  it('leaves no listener at the node', async () => {
+    await using pair = await createPair()
+    const listeners = new Set<unknown>()
+    const { addEventListener, removeEventListener } = pair.a
+    pair.a.addEventListener = (type: any, listener: any) => {
+      listeners.add(listener)
+      addEventListener.call(pair.a, type, listener)
+    }
+    pair.a.removeEventListener = (type: any, listener: any) => {
+      listeners.delete(listener)
+      removeEventListener.call(pair.a, type, listener)
+    }
+    const exchange = new Exchange({ libp2p: pair.a })
+    await Promise.all([exchange.start(), exchange.stop()])
+    equal(listeners.size, 0)
+    ok(!pair.a.getProtocols().includes(GRAPHSYNC_PROTOCOL))
+  })
+})
+
 describe('graphsync: a responder that is stopped', () => {
   it('resets a stream whose last word was not taken yet', async () => {
     await using pair = await createPair()
@@ -161,6 +307,32 @@ describe('graphsync: a peer that cannot be answered', () => {
     await (await peer.stream()).close()
     await until(() => peersOf(responder).size === 0)
     equal((responder as any).network.total.peers.size, 0)
+  })
+})
+
+describe('graphsync: a peer that resets our stream while libp2p still opens it', () => {
+  it('leaves nothing behind', async () => {
+    await using pair = await exchangePair()
+    await pair.responder.stop()
+    let resets = 0
+    await pair.b.handle(GRAPHSYNC_PROTOCOL, stream => {
+      stream.abort(new Error('played'))
+      resets++
+    })
+    const { peerStore } = (pair.a as any).components
+    const merge = peerStore.merge.bind(peerStore)
+    let merges = 0
+    peerStore.merge = async (...args: any[]) => {
+      merges++
+      await until(() => resets >= merges) // as a slow datastore
+      await delay(20)
+      return merge(...args)
+    }
+    pair.requestor.connect(pair.b.peerId)
+    await until(() => resets > 0 && peersOf(pair.requestor).size === 0)
+    const [root] = await chainOf(pair.remote, 1)
+    equal((await outcome(pair.requestor.request(pair.b.peerId, root, everything))).error?.name, 'TransferFailedError')
+    await until(() => peersOf(pair.requestor).size === 0)
   })
 })
 

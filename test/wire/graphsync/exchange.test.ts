@@ -154,6 +154,24 @@ describe('graphsync exchange', () => {
     equal((await fetchAll(pair, root)).error.name, 'TransferFailedError')
   })
 
+  it('fails a request whose answer has extensions without an encoding, and goes on with those of the peer beside it', async () => {
+    await using pair = await exchangePair({ accept: false })
+    const ended = Promise.withResolvers<ResponseEnd>()
+    pair.responder.addValidator((_, { extensions }) => extensions?.bad === true
+      ? { accept: true, extensions: { note: undefined }, onEnd: ended.resolve }
+      : { accept: true, extensions: { note: 'good' } })
+    const chain = await chainOf(pair.remote, 300)
+    const notes = new Set<unknown>()
+    const onResponse = (response: GraphsyncResponse): void => { if (response.extensions != null) { notes.add(response.extensions.note) } }
+    const good = pair.requestor.request(pair.b.peerId, chain[0], everything, { onResponse, linkSystem: createLinkSystem() })
+    await good.next()
+    equal((await fetchAll(pair, chain[0], { extensions: { bad: true } })).error?.name, 'TransferFailedError')
+    equal((await outcome(good)).cids.length, 299)
+    equal((await fetchAll(pair, chain[0], { onResponse })).cids.length, 300)
+    deepEqual([...notes], ['good'])
+    deepEqual(await ended.promise, { status: 32 })
+  })
+
   it('asks validators in order and serves from the store that the first answer names', async () => {
     await using pair = await exchangePair({ accept: false })
     const store = createLinkSystem()

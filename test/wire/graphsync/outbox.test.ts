@@ -46,7 +46,6 @@ class Played {
       onDrained: () => {},
       onIdle: () => {},
       onLost: error => { this.told.push(`lost: ${error.name}`) },
-      onReset: error => { this.told.push(`reset: ${error.name}`) },
       onFailed: error => { this.told.push(`failed: ${error.name}`) },
       ...init
     })
@@ -127,6 +126,23 @@ describe('graphsync: what goes out to a peer', () => {
     deepEqual(played.frames, [['request', 'response of later']])
     deepEqual(played.told, ['lost: TransferFailedError'])
     equal(played.ends.filter(name => name == null).length + played.ends.filter(name => name === 'TransferFailedError').length, 203)
+    equal(played.bytes, 0)
+  })
+
+  it('of responses ends when the stream is lost just as it had taken what was written', async () => {
+    await using pair = await createPair()
+    const played = new Played(pair)
+    await played.read(pair)
+    played.push('first')
+    await until(() => played.frames[0]?.length === 1)
+    const [{ stream }] = played.streams
+    stream.addEventListener('drain', () => { queueMicrotask(() => { (stream as any).onRemoteReset() }) }, { once: true })
+    for (let i = 0; i < 200; i++) { played.push(100_000, true) } // more than it takes at once
+    played.push('request')
+    await until(() => played.frames[1]?.length === 1)
+    deepEqual(played.frames[1], ['request'])
+    deepEqual(played.told, ['lost: TransferFailedError'])
+    equal(played.ends.length, 202)
     equal(played.bytes, 0)
   })
 
