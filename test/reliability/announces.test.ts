@@ -80,6 +80,58 @@ describe('announces that come out of order while a sync runs', () => {
     equal(count, 4)
   })
 
+  for (const [what, order, calls] of [
+    ['one above the last', [0, 2, 1], [4, 1, 2, 3, 0]],
+    ['several above the last', [1, 0, 3, 2], [4, 2, 3, 1, 0]]
+  ] as const) {
+    it(`leave none out where the head cannot be asked, ${what}: what was announced is synced`, async () => {
+      await using net = new TestNet()
+      const { publisher, cids } = await net.faultyPublisher({ chain: 5, script: ({ resource }) => resource === 'head' ? { status: 403 } : undefined })
+      const { info } = publisher
+      const syncs = gate()
+      const { subscriber } = await net.subscriber({ receiver: {}, blockHook: syncs.hook })
+      const events = subscriber.onSyncFinished()
+      await subscriber.announce(cids[4], info)
+      const running = await syncs.arrival()
+      for (const i of order) { await subscriber.announce(cids[i], info) }
+      syncs.openAll()
+      running.open()
+      equal((await next(events)).count, 1)
+      const { cid, count, error } = await next(events)
+      equal(error, undefined)
+      deepEqual([`${cid}`, count], [`${cids[0]}`, 4])
+      equal(`${await subscriber.getLatestSync(info.id)}`, `${cids[0]}`)
+      deepEqual(syncs.calls.map(String), calls.map(i => `${cids[i]}`))
+      await subscriber.stop()
+      deepEqual(await rest(events), [])
+    })
+  }
+
+  it('are not asked for again, nor is the head, where the hook has deleted what they brought', async () => {
+    await using net = new TestNet()
+    const { publisher, cids } = await net.faultyPublisher({ chain: 4 })
+    const { info } = publisher
+    const linkSystem = createLinkSystem()
+    const syncs = gate()
+    const { subscriber } = await net.subscriber({
+      receiver: {},
+      components: { linkSystem },
+      async blockHook (...args) {
+        await syncs.hook(...args)
+        await linkSystem.blockstore.delete(args[1])
+      }
+    })
+    const events = subscriber.onSyncFinished()
+    await subscriber.announce(cids[3], info)
+    const running = await syncs.arrival()
+    for (const i of [2, 1, 0]) { await subscriber.announce(cids[i], info) }
+    syncs.openAll()
+    running.open()
+    equal((await next(events)).count, 1)
+    equal((await next(events)).count, 3)
+    deepEqual(publisher.requests.map(({ resource }) => resource), [3, 0, 1, 2].map(i => `${cids[i]}`))
+  })
+
   it('are heard again, all of them, when the sync that is to bring them fails', async () => {
     await using net = new TestNet()
     const { info, cids, linkSystem, syncs, subscriber, events, running } = await busy(net, 3)
