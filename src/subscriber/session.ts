@@ -341,7 +341,7 @@ export class Session {
     try {
       for await (const announce of receiver) {
         this.#metrics?.announce()
-        this.#handlers.get(announce.peerId).offer(announce)
+        this.#handlers.offer(announce)
       }
     } catch (error) {
       if (!this.#controller.signal.aborted) { this.#log?.error('the receiver failed - %e', error) }
