@@ -168,7 +168,7 @@ export class Receiver implements Startable, AsyncDisposable {
   }
 
   private readonly onMessage = ({ detail }: CustomEvent<any>): void => {
-    if (detail?.topic !== this.topic || this.closed) { return }
+    if (detail?.topic !== this.topic) { return }
     let announce: Announce | undefined
     try {
       announce = this.read(detail)
@@ -178,7 +178,7 @@ export class Receiver implements Startable, AsyncDisposable {
       return
     }
     try {
-      if (announce == null || !this.admits(announce.peerId)) { return }
+      if (announce == null || !this.admits(announce.peerId) || this.closed) { return } // allowPeer may have stopped it
       const admitted = this.admit(announce)
       if (admitted != null) { this.deliver(admitted) }
     } catch (err) {

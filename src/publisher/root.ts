@@ -3,6 +3,7 @@ import { Key, type Datastore } from 'interface-datastore'
 import { CID } from 'multiformats/cid'
 import { DATASTORE_PREFIX } from '../shared/constants.ts'
 import { InvalidOptionError } from '../shared/errors.ts'
+import { isNotFound } from '../shared/not-found.ts'
 import { Turns } from '../shared/turns.ts'
 
 /** The root of a publisher: in the datastore when there is one, and in memory for those who ask. */
@@ -53,9 +54,9 @@ export class Root {
     if (this.#datastore == null) { return undefined }
     try {
       return CID.decode(await this.#datastore.get(this.#key, options))
-    } catch (cause: any) {
+    } catch (cause) {
       options?.signal?.throwIfAborted()
-      if (cause?.name === 'NotFoundError') { return undefined }
+      if (isNotFound(cause)) { return undefined }
       throw new InvalidOptionError('datastore', `does not give the root at ${this.#key}`, { cause })
     }
   }

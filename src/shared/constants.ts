@@ -55,7 +55,7 @@ export const MAX_ANNOUNCE_ADDRS = 64
 /** Seen CIDs that are remembered per publisher. Go: announceCacheSize, announce/receiver.go, for all of them together. */
 export const ANNOUNCE_CACHE_SIZE = 64
 
-/** Ours: publishers whose seen CIDs a receiver remembers, and that may have an announce waiting. */
+/** Ours: publishers whose seen CIDs a receiver remembers, and that may have an announce waiting; with so many a hint is not taken. */
 export const MAX_ANNOUNCE_PUBLISHERS = 1_024
 
 /** Go: announce/httpsender, defaultTimeout. */

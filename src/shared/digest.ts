@@ -1,6 +1,7 @@
 import type { MultihashHasher } from 'multiformats/hashes/interface'
 import { sha256 } from 'multiformats/hashes/sha2'
 import { latin1 } from './latin1.ts'
+import { isThenable } from './thenable.ts'
 
 /**
  * A digest may be cut off, but to no less than this, in bytes. IPNI's NoEntries link has so many: an advertisement without
@@ -16,7 +17,7 @@ const nodeHash: ((algorithm: string, data: Uint8Array, encoding: 'latin1') => st
 export function digestText (hasher: MultihashHasher, data: Uint8Array): string | Promise<string> {
   if (hasher === sha256 && nodeHash != null) { return nodeHash('sha256', data, 'latin1') }
   const made = hasher.digest(data)
-  return made instanceof Promise ? made.then(({ digest }) => latin1(digest)) : latin1(made.digest)
+  return isThenable(made) ? Promise.resolve(made).then(({ digest }) => latin1(digest)) : latin1(made.digest)
 }
 
 /** Whether a digest of `whole` bytes that is cut off to `size` proves enough. */

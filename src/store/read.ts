@@ -2,6 +2,7 @@ import type { AbortOptions } from '@libp2p/interface'
 import type { Blockstore } from 'interface-blockstore'
 import type { CID } from 'multiformats/cid'
 import { concat } from '../shared/concat.ts'
+import { isNotFound } from '../shared/not-found.ts'
 import type { LinkSystem } from '../shared/types.ts'
 import { unlessAborted } from '../shared/unless-aborted.ts'
 import { whole } from './chunks.ts'
@@ -54,9 +55,8 @@ export function readIntact (
   return read instanceof Promise ? read.then(check, undefinedWhenGone) : check(read)
 }
 
-/** By its name alone: an error of a store may be of another realm. */
-function undefinedWhenGone (error: any): undefined {
-  if (error?.name === 'NotFoundError') { return undefined }
+function undefinedWhenGone (error: unknown): undefined {
+  if (isNotFound(error)) { return undefined }
   throw error
 }
 

@@ -12,6 +12,9 @@ import { StreamReader } from '../wire/streams.ts'
 /** For a peer that is connected and has not said yet what it speaks, in milliseconds. */
 const IDENTIFY_TIMEOUT = 1_000
 
+/** How far down the reason of a failure is looked for: causes may go in a circle. */
+const MAX_CAUSES = 8
+
 export type RoutedSyncer = Syncer & { readonly workingAddr?: Multiaddr }
 
 /** A way to sync from a peer, if the peer has it. */
@@ -146,7 +149,7 @@ export class ChosenSyncer implements RoutedSyncer {
 
   private noteFailure (candidate: Candidate, error: unknown): void {
     if (!isTransportFailure(error)) { return }
-    if ((error as any).cause?.cause?.name === 'UnsupportedProtocolError') { this.unspoken.add(candidate) }
+    if (isUnsupported(error)) { this.unspoken.add(candidate) }
     if (this.chosen === candidate) { this.chosen = undefined }
     this.candidates = [...this.candidates.filter(other => other !== candidate), candidate]
   }
@@ -282,6 +285,15 @@ async function identified (libp2p: Libp2p, peerId: PeerId, { signal }: AbortOpti
     libp2p.removeEventListener('peer:identify', onIdentify)
     signal?.removeEventListener('abort', onEnd)
   }
+}
+
+/** Whether the reason of it all is that the peer does not speak a protocol: transports wrap that, each in its own way. */
+function isUnsupported (error: Error): boolean {
+  let cause: any = error
+  for (let depth = 0; depth < MAX_CAUSES && cause != null; depth++, cause = cause.cause) {
+    if (cause.name === 'UnsupportedProtocolError') { return true }
+  }
+  return false
 }
 
 /** Not an answer of the publisher: another transport may do better. */

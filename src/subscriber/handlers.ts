@@ -1,4 +1,6 @@
 import type { PeerId } from '@libp2p/interface'
+import { MAX_ANNOUNCE_PUBLISHERS } from '../shared/constants.ts'
+import type { Announce } from '../shared/types.ts'
 import { Handler, type HandlerHost } from './handler.ts'
 
 interface Entry {
@@ -44,6 +46,13 @@ export class Handlers {
     })
     this.#entries.set(key, { handler, idleSince: performance.now(), removed: false })
     return handler
+  }
+
+  /** Hints may be of any number of publishers: those that come when many wait for a slot are dropped. */
+  offer (announce: Announce): void {
+    const { slots, dropped } = this.#host
+    if (announce.hintFrom != null && slots.waiting >= MAX_ANNOUNCE_PUBLISHERS) { return dropped(announce) }
+    this.get(announce.peerId).offer(announce)
   }
 
   /** A running sync finishes, under this handler, so that no second one runs beside it. */

@@ -3,6 +3,7 @@ import { Key, type Datastore } from 'interface-datastore'
 import { CID } from 'multiformats/cid'
 import { DATASTORE_PREFIX } from '../shared/constants.ts'
 import { InvalidOptionError } from '../shared/errors.ts'
+import { isNotFound } from '../shared/not-found.ts'
 import type { LastKnownSync } from '../shared/types.ts'
 import { unlessAborted } from '../shared/unless-aborted.ts'
 
@@ -68,7 +69,7 @@ export class LatestSync {
     try {
       bytes = await this.#datastore.get(key, options)
     } catch (error) {
-      if (error instanceof Error && error.name === 'NotFoundError') { return undefined }
+      if (isNotFound(error)) { return undefined }
       throw error
     }
     try {

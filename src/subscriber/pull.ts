@@ -21,6 +21,9 @@ export interface PullInit {
   onProgress?: SyncOptions['onProgress']
   metrics?: Metrics
 
+  /** What it may come to: see Pulled.unmet. */
+  expected?: CID[]
+
   /** A block further down ends the pull, with a DepthLimitError. */
   maxDepth?: number | false
 
@@ -38,6 +41,9 @@ export interface Pulled {
 
   /** Whether it came to the stop link: what is above it is new. */
   metStop: boolean
+
+  /** What was expected, and not come to. */
+  unmet: CID[]
 }
 
 /** Syncs root's part of the DAG through one syncer, segment by segment. */
@@ -47,6 +53,7 @@ export async function pull (publisher: PeerId, syncer: Syncer, run: Run, init: P
   const repeats = init.repeats == null ? undefined : new RepeatGuard(init.repeats)
   let count = 0
   let metStop = false
+  let unmet = init.expected ?? []
 
   /** Aborts at once: blocks of other chains of this run may have come in the same moment, and their hooks are not called. */
   const hookFailed = (cid: CID, cause: unknown): BlockHookError => {
@@ -73,6 +80,7 @@ export async function pull (publisher: PeerId, syncer: Syncer, run: Run, init: P
     run.progress()
     count++
     metrics?.block(block)
+    if (unmet.length > 0) { unmet = unmet.filter(cid => !cid.equals(block.cid)) }
     if (onProgress != null) { onProgress(new CustomProgressEvent('dagsync:block', { ...block, count })) }
     if (hook == null) { return }
     let returned
@@ -93,7 +101,7 @@ export async function pull (publisher: PeerId, syncer: Syncer, run: Run, init: P
     await syncer.sync(cid, selector, { signal: run.signal, onBlock, onStopLink, schemaType })
     actions.throwIfFailed()
   }
-  return { count, metStop }
+  return { count, metStop, unmet }
 }
 
 /** The last call of a segment counts, as in Go. */

@@ -13,7 +13,7 @@ import type {
 import { AheadBudget } from '../syncers/httpsync/ahead.ts'
 import { stopNode } from '../traversal/stop-at.ts'
 import { tuneConnections } from '../wire/streams.ts'
-import { announceError, hasAll } from './announced.ts'
+import { announceError, lacking, pullAbove } from './announced.ts'
 import { each } from './each.ts'
 import type { Handler } from './handler.ts'
 import { Handlers } from './handlers.ts'
@@ -238,15 +238,23 @@ export class Session {
     const { blockHook: hook, segmentDepthLimit } = this.#config
     const init = { stop, hook, segmentDepthLimit, repeats: this.#repeats(), schemaType: 'Advertisement' as const }
     const cid = await this.#announcedCid(announce, route, run, isRetry ? undefined : stop)
-    const { count, metStop } = await this.#pull(place, { ...init, cid })
+    const { count, metStop, unmet } = await this.#pull(place, { ...init, cid, expected: replacedBy(announce) })
     const follows = stop == null || metStop
-    if (follows && await hasAll(this.#components.linkSystem, replacedBy(announce), run)) { return this.#finish(peerId, cid, count, run) }
+    const missing = follows ? await lacking(this.#components.linkSystem, unmet, run) : []
+    if (follows && missing.length === 0) { return this.#finish(peerId, cid, count, run) }
 
     // Not a successor of latest: a new chain, or an old announcement that is played again. Or one of before is not below it, since
     // announcements may come in another order.
-    const head = await route.syncer.head({ signal: run.signal }) ?? cid
-    const more = head.equals(cid) ? 0 : (await this.#pull(place, { ...init, cid: head, stop: follows ? cid : stop })).count
-    await this.#finish(peerId, head, count + more, run)
+    const head = await route.syncer.head({ signal: run.signal }).catch(error => {
+      if (run.signal.aborted || !follows) { throw error }
+    })
+    if (head == null && follows) {
+      const above = await pullAbove(cid, missing, async order => this.#pull(place, { ...init, ...order }))
+      return this.#finish(peerId, above.newest, count + above.count, run)
+    }
+    const newest = head ?? cid
+    const more = newest.equals(cid) ? 0 : (await this.#pull(place, { ...init, cid: newest, stop: follows ? cid : stop })).count
+    await this.#finish(peerId, newest, count + more, run)
   }
 
   /**
@@ -268,7 +276,7 @@ export class Session {
   async #pull ({ to, route, run }: Place, { ads, depthLimit, ...init }: PullOrder): Promise<Pulled> {
     if (init.stop?.equals(init.cid) === true) {
       if (route.syncer.workingAddr != null) { this.#router.remember(to, route) } // its head was asked there
-      return { count: 0, metStop: true }
+      return { count: 0, metStop: true, unmet: init.expected ?? [] }
     }
     const selector = init.selector ?? adsSelector(this.#config, { ads, depthLimit, stop: init.stop })
     const pulled = await pull(to.peerId, route.syncer, run, { ...init, selector, metrics: this.#metrics })
@@ -333,7 +341,7 @@ export class Session {
     try {
       for await (const announce of receiver) {
         this.#metrics?.announce()
-        this.#handlers.get(announce.peerId).offer(announce)
+        this.#handlers.offer(announce)
       }
     } catch (error) {
       if (!this.#controller.signal.aborted) { this.#log?.error('the receiver failed - %e', error) }

@@ -1,5 +1,6 @@
 import type { CID } from 'multiformats/cid'
 import { LongLoop } from '../shared/event-loop.ts'
+import { isNotFound } from '../shared/not-found.ts'
 import type { LoadBlock, Selector, SelectorNode, WalkOptions } from '../shared/types.ts'
 import { Traversal } from './traversal.ts'
 
@@ -34,8 +35,8 @@ export async function * walk (
       try {
         const loaded = load(cid, loadOptions)
         bytes = loaded instanceof Uint8Array ? loaded : await waiting.for(loaded)
-      } catch (error: any) {
-        if (onMissing === 'skip' && error?.name === 'NotFoundError') { continue }
+      } catch (error) {
+        if (onMissing === 'skip' && isNotFound(error)) { continue }
         throw error
       }
       const undecodable = follow(traversal, bytes) // before the block is given: whoever gets it may change it

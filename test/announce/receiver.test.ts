@@ -368,6 +368,16 @@ describe('receiver: life', () => {
     equal(getEventListeners(signal, 'abort').length, 0)
   })
 
+  it('keeps nothing that comes in while its allowPeer stops it', async () => {
+    const pubsub = new FakePubSub(await newPeer())
+    let stopping: Promise<void> | undefined
+    await using receiver = await newReceiver({ allowPeer: () => { stopping ??= receiver.stop(); return true } }, pubsub)
+    gossip(pubsub, publisher, { cid: many[0], addrs: [] })
+    await stopping
+    await receiver.start()
+    equal(await waiting(receiver), undefined)
+  })
+
   it('is iterated until it is stopped', async () => {
     const receiver = await newReceiver()
     const heard: CID[] = []

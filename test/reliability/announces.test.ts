@@ -1,5 +1,6 @@
 import { describe, it } from 'node:test'
 import { deepEqual, equal, ok } from 'node:assert/strict'
+import { setImmediate as turn } from 'node:timers/promises'
 import type { Libp2p, PeerId } from '@libp2p/interface'
 import { CID } from 'multiformats/cid'
 import { identity } from 'multiformats/hashes/identity'
@@ -10,6 +11,7 @@ import { createLinkSystem } from '../../src/store/link-system.ts'
 import { readBlock } from '../../src/store/read.ts'
 import { chain, TestNet, type FaultyPublisher } from '../../src/testing/index.ts'
 import { gate, inTime, next, pubsubOf, randomPeer, recorder, rest, subscribed, TOPIC, until } from '../support/hall.ts'
+import { FakePubSub } from '../announce/kit.ts'
 import { gossipPublisher, gossipSubscriber, transports } from '../support/transports.ts'
 
 const [http] = transports
@@ -78,6 +80,58 @@ describe('announces that come out of order while a sync runs', () => {
       last = `${event.cid}`
     }
     equal(count, 4)
+  })
+
+  for (const [what, order, calls] of [
+    ['one above the last', [0, 2, 1], [4, 1, 2, 3, 0]],
+    ['several above the last', [1, 0, 3, 2], [4, 2, 3, 1, 0]]
+  ] as const) {
+    it(`leave none out where the head cannot be asked, ${what}: what was announced is synced`, async () => {
+      await using net = new TestNet()
+      const { publisher, cids } = await net.faultyPublisher({ chain: 5, script: ({ resource }) => resource === 'head' ? { status: 403 } : undefined })
+      const { info } = publisher
+      const syncs = gate()
+      const { subscriber } = await net.subscriber({ receiver: {}, blockHook: syncs.hook })
+      const events = subscriber.onSyncFinished()
+      await subscriber.announce(cids[4], info)
+      const running = await syncs.arrival()
+      for (const i of order) { await subscriber.announce(cids[i], info) }
+      syncs.openAll()
+      running.open()
+      equal((await next(events)).count, 1)
+      const { cid, count, error } = await next(events)
+      equal(error, undefined)
+      deepEqual([`${cid}`, count], [`${cids[0]}`, 4])
+      equal(`${await subscriber.getLatestSync(info.id)}`, `${cids[0]}`)
+      deepEqual(syncs.calls.map(String), calls.map(i => `${cids[i]}`))
+      await subscriber.stop()
+      deepEqual(await rest(events), [])
+    })
+  }
+
+  it('are not asked for again, nor is the head, where the hook has deleted what they brought', async () => {
+    await using net = new TestNet()
+    const { publisher, cids } = await net.faultyPublisher({ chain: 4 })
+    const { info } = publisher
+    const linkSystem = createLinkSystem()
+    const syncs = gate()
+    const { subscriber } = await net.subscriber({
+      receiver: {},
+      components: { linkSystem },
+      async blockHook (...args) {
+        await syncs.hook(...args)
+        await linkSystem.blockstore.delete(args[1])
+      }
+    })
+    const events = subscriber.onSyncFinished()
+    await subscriber.announce(cids[3], info)
+    const running = await syncs.arrival()
+    for (const i of [2, 1, 0]) { await subscriber.announce(cids[i], info) }
+    syncs.openAll()
+    running.open()
+    equal((await next(events)).count, 1)
+    equal((await next(events)).count, 3)
+    deepEqual(publisher.requests.map(({ resource }) => resource), [3, 0, 1, 2].map(i => `${cids[i]}`))
   })
 
   it('are heard again, all of them, when the sync that is to bring them fails', async () => {
@@ -228,6 +282,42 @@ describe('many publishers that announce at once', () => {
     deepEqual(new Set(finished.map(({ peerId }) => `${peerId}`)), new Set([`${first.id}`, `${second.id}`]))
     equal(seen.length, 10)
     for (const { id } of [first, second]) { ok((await subscriber.getLatestSync(id))?.equals(cids[0])) }
+  })
+})
+
+describe('hints of a relay about more and more publishers', () => {
+  it('wait in a bounded number, and may come again when there is room', async () => {
+    await using net = new TestNet()
+    const relay = await randomPeer()
+    const pubsub = new FakePubSub(await randomPeer())
+    const { info, cids } = await net.publisher({ chain: 1 })
+    const other = await net.publisher({ chain: 1 })
+    const held = gate()
+    const { subscriber } = await net.subscriber({
+      topic: TOPIC, receiver: {}, maxAsyncSyncs: 1, components: { pubsub }, blockHook: held.hook
+    })
+    const hint = (publisher: PeerId): void => {
+      const data = encodeAnnounce({ cid: numbered(1), addrs: [], origPeer: `${publisher}` })
+      pubsub.receive({ type: 'signed', topic: TOPIC, from: relay, data })
+    }
+    const events = subscriber.onSyncFinished()
+    await subscriber.announce(cids[0], info)
+    const running = await held.arrival()
+    const peers = await Promise.all(Array.from({ length: 3_000 }, randomPeer))
+    for (const peer of peers) {
+      hint(peer)
+      await turn() // each is taken as it comes
+    }
+    await subscriber.announce(other.cids[0], other.info)
+    held.openAll()
+    running.open()
+    let hints = 0
+    for (let event = await next(events); !event.peerId.equals(other.id); event = await next(events)) {
+      if (event.error != null) { hints++ }
+    }
+    equal(hints, 1_024)
+    hint(peers[2_999])
+    ok((await next(events)).peerId.equals(peers[2_999]))
   })
 })
 

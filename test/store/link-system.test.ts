@@ -1,5 +1,6 @@
 import { deepEqual, equal, ok, rejects, throws } from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { runInNewContext } from 'node:vm'
 import * as dagCbor from '@ipld/dag-cbor'
 import { MemoryBlockstore } from 'blockstore-core/memory'
 import { MemoryDatastore } from 'datastore-core/memory'
@@ -10,7 +11,7 @@ import { from } from 'multiformats/hashes/hasher'
 import { identity } from 'multiformats/hashes/identity'
 import { sha256 } from 'multiformats/hashes/sha2'
 import { createLinkSystem } from '../../src/store/link-system.ts'
-import { readBlock } from '../../src/store/read.ts'
+import { readBlock, readIntact } from '../../src/store/read.ts'
 
 const node = { Number: 1, bytes: Uint8Array.of(1, 2), list: [null, 'x'] }
 
@@ -64,6 +65,17 @@ describe('createLinkSystem()', () => {
     deepEqual(await more.load(cid), Uint8Array.of(7))
     await more.put(cid, Uint8Array.of(7))
     await rejects(more.put(cid, Uint8Array.of(8)), { name: 'HashMismatchError' })
+  })
+
+  it('takes a hasher with promises of another realm', async () => {
+    const foreign: (value: unknown) => Promise<any> = runInNewContext('value => new Promise(resolve => { resolve(value) })')
+    const hasher = from({ name: 'foreign', code: sha256.code, encode: bytes => foreign(sha256.encode(bytes)) })
+    const linkSystem = createLinkSystem({ hashers: [hasher] })
+    const [cid, other] = [await linkSystem.store({ a: 1 }), await linkSystem.store({ b: 2 })]
+    const bytes = await readBlock(linkSystem.blockstore, cid)
+    await linkSystem.put(cid, bytes)
+    await rejects(linkSystem.put(other, bytes), { name: 'HashMismatchError' })
+    deepEqual(await readIntact(linkSystem, cid), bytes)
   })
 
   it('refuses two stores and what is no store, codec or hasher', () => {

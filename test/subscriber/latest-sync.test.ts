@@ -1,5 +1,6 @@
 import { before, describe, it } from 'node:test'
 import { deepEqual, equal, rejects } from 'node:assert/strict'
+import { runInNewContext } from 'node:vm'
 import type { PeerId } from '@libp2p/interface'
 import { MemoryDatastore } from 'datastore-core'
 import { Key } from 'interface-datastore'
@@ -59,6 +60,13 @@ describe('latest sync', () => {
     datastore.get = () => { throw new Error('the disk is gone') }
     const latest = new LatestSync({ datastore, topic: TOPIC, lastKnownSync: () => known })
     await rejects(latest.get(peer), /the disk is gone/)
+  })
+
+  it('takes what its datastore lacks for missing, also where the error is of another realm', async () => {
+    const datastore = new MemoryDatastore()
+    datastore.get = () => { throw Object.assign(runInNewContext('new Error("none")'), { name: 'NotFoundError' }) }
+    const latest = new LatestSync({ datastore, topic: TOPIC, lastKnownSync: () => known })
+    equal((await latest.get(peer))?.equals(known), true)
   })
 
   it('says where what is stored is no CID; setting it mends that', async () => {

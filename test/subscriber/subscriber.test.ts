@@ -1,5 +1,6 @@
 import { describe, it } from 'node:test'
 import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict'
+import { runInNewContext } from 'node:vm'
 import type { Metrics } from '@libp2p/interface'
 import { multiaddr } from '@multiformats/multiaddr'
 import type { CID } from 'multiformats/cid'
@@ -57,6 +58,15 @@ describe('Subscriber', () => {
     await rejects(subscriber.sync(id), { name: 'TransportUnavailableError' })
     await libp2p.peerStore.merge(id, { multiaddrs: info.multiaddrs })
     ok((await subscriber.sync(id))?.equals(cids[0]))
+  })
+
+  it('takes a peer store that lacks the publisher for one without its addresses, also where the error is of another realm', async () => {
+    await using net = new TestNet()
+    const { id } = await net.publisher({ chain: 1 })
+    const libp2p = await net.node()
+    libp2p.peerStore.get = async () => { throw Object.assign(runInNewContext('new Error("none")'), { name: 'NotFoundError' }) }
+    const { subscriber } = await net.subscriber({ components: { libp2p } })
+    await rejects(subscriber.sync(id), { name: 'TransportUnavailableError' })
   })
 
   it('tells the head, each block and where it came from', async () => {

@@ -12,7 +12,7 @@ import { encodeSignedHead } from '../../src/syncers/httpsync/signed-head.ts'
 import { chain } from '../../src/testing/chain.ts'
 import { exploreAll, exploreRecursive, exploreRecursiveEdge, matcher } from '../../src/traversal/builders.ts'
 import { AheadBudget } from '../../src/syncers/httpsync/ahead.ts'
-import { until } from '../support/hall.ts'
+import { inTime, until } from '../support/hall.ts'
 import { carriers } from './carriers.ts'
 import { addrOf, publish } from './httpsync-servers.ts'
 import type { HttpSyncerInit, LinkSystem, SyncedBlock, SyncerSyncOptions } from '../../src/syncers/index.ts'
@@ -291,6 +291,47 @@ for (const carrier of carriers) {
         during = new AbortController()
         await rejects(call({ signal: during.signal }), isReason)
       }
+    })
+
+    for (const call of ['has', 'put'] as const) {
+      it(`can be aborted where ${call}() of its store never ends, and holds nothing of what came ahead then`, async () => {
+        const remote = createLinkSystem()
+        const leaves = await Promise.all([1, 2, 3, 4].map(async leaf => remote.store({ leaf })))
+        const root = await remote.store(leaves)
+        await using publisher = await carrier.publish(remote, root)
+        const controller = new AbortController()
+        const linkSystem = createLinkSystem()
+        const { blockstore } = linkSystem
+        let reached = false
+        const never = (cid: CID): Promise<never> | undefined => {
+          if (cid.equals(root)) { return undefined }
+          reached = true
+          return Promise.withResolvers<never>().promise
+        }
+        const put = blockstore.put.bind(blockstore)
+        if (call === 'put') { blockstore.put = (cid, bytes) => never(cid) ?? put(cid, bytes) } else { blockstore.has = cid => never(cid) ?? false }
+        const prefetch = new AheadBudget({ requests: 32, bytes: 2_000_000 })
+        await using syncer = syncerFor(publisher, { linkSystem, prefetch })
+        const syncing = syncer.sync(root, ALL, { signal: controller.signal })
+        await until(() => reached && prefetch.held > 0)
+        controller.abort(new Error('enough'))
+        await rejects(inTime(syncing), /enough/)
+        await until(() => prefetch.inFlight === 0)
+        equal(prefetch.held, 0)
+      })
+    }
+
+    it('holds nothing of what came ahead when it is aborted, also where onBlock never returns', async () => {
+      const linkSystem = createLinkSystem()
+      const root = await linkSystem.store(await Promise.all([1, 2, 3, 4].map(async leaf => linkSystem.store({ leaf }))))
+      await using publisher = await carrier.publish(linkSystem, root)
+      const prefetch = new AheadBudget({ requests: 32, bytes: 2_000_000 })
+      await using syncer = syncerFor(publisher, { prefetch })
+      const controller = new AbortController()
+      void syncer.sync(root, ALL, { signal: controller.signal, onBlock: async () => Promise.withResolvers<never>().promise })
+      await until(() => prefetch.held > 0 && prefetch.inFlight === 0)
+      controller.abort(new Error('enough'))
+      equal(prefetch.held, 0)
     })
   })
 }

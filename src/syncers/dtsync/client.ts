@@ -36,8 +36,13 @@ export class DtsyncClient {
   /** Throws InvalidOptionError. */
   async node (): Promise<DtsyncNode> {
     if (this.stopped) { throw new TransferFailedError('the syncer is stopped') }
-    this.joined ??= this.join()
-    return await this.joined
+    const joined = this.joined ??= this.join()
+    try {
+      return await joined
+    } catch (error) {
+      if (this.joined === joined) { this.joined = undefined } // others on the node may leave it
+      throw error
+    }
   }
 
   async stop (): Promise<void> {
@@ -51,12 +56,7 @@ export class DtsyncClient {
 
   private async join (): Promise<DtsyncNode> {
     const node = DtsyncNode.of(this.libp2p, this.init)
-    try {
-      await node.join()
-      return node
-    } catch (error) {
-      this.joined = undefined
-      throw error
-    }
+    await node.join()
+    return node
   }
 }

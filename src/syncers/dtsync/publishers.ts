@@ -63,12 +63,11 @@ function allows ({ allowPeer }: Served, peer: PeerId): boolean {
   }
 }
 
-/** The first one who has the root; where nobody has it, the first one is to say so. */
+/** One who has the root, whatever the stores of the others do; where nobody has it, the first one is to say so. */
 async function whoHas (publishers: Served[], root: CID): Promise<Served> {
-  for (const publisher of publishers) {
-    if (await publisher.linkSystem.has(root)) { return publisher }
-  }
-  return publishers[0]
+  return Promise.any(publishers.map(async publisher => {
+    return await publisher.linkSystem.has(root) ? publisher : Promise.reject(new Error('not here'))
+  })).catch(() => publishers[0])
 }
 
 function accepted ({ linkSystem, signal }: Served): VoucherDecision {

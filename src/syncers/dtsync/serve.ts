@@ -55,9 +55,12 @@ export class DtsyncServer {
     node.publishers.remove(served)
     try {
       await this.heads.stop()
-      await node.leave() // resets the streams when nobody else is left: peers may resume when a publisher is there again
     } finally {
-      stopped.abort(new PublisherStoppedError())
+      try {
+        await node.leave() // resets the streams when nobody else is left: peers may resume when a publisher is there again
+      } finally {
+        stopped.abort(new PublisherStoppedError())
+      }
     }
   }
 }

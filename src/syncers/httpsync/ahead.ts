@@ -2,6 +2,7 @@ import { equals } from 'multiformats/bytes'
 import type { CID } from 'multiformats/cid'
 import { BlockTooLargeError } from '../../shared/errors.ts'
 import { latin1 } from '../../shared/latin1.ts'
+import { unlessAborted } from '../../shared/unless-aborted.ts'
 import type { Prefetch } from '../../shared/types.ts'
 import type { KnownLink, PendingLink, Traversal } from '../../traversal/traversal.ts'
 
@@ -105,16 +106,17 @@ export class Ahead {
     } catch { /* the walk meets it, too */ }
   }
 
-  /** Cancels what is under way. */
-  stop (): void {
+  /** Cancels what is under way, and holds nothing more. */
+  stop (reason?: unknown): void {
     this.signal?.removeEventListener('abort', this.abort)
-    if (this.inFlight > 0) { this.controller.abort() } // which costs as much as the rest of a short walk
+    if (this.inFlight > 0) { this.controller.abort(reason) } // which costs as much as the rest of a short walk
     for (const early of this.early.values()) { this.count(early, 0) }
     this.early.clear()
     this.open.clear()
   }
 
-  private readonly abort = (): void => { this.controller.abort(this.signal?.reason) }
+  /** The walk may wait for ever, for a hook or a store. */
+  private readonly abort = (): void => { this.stop(this.signal?.reason) }
 
   private readonly admits = (depth: number): boolean => {
     const { bytes, held } = this.budget
@@ -163,7 +165,7 @@ export class Ahead {
     const { link } = early.found
     let isOver = false
     try {
-      if (await has) { return undefined }
+      if (typeof has === 'boolean' ? has : await unlessAborted(has, this.controller.signal)) { return undefined }
     } catch {
       return undefined // the walk asks again
     }

@@ -2,6 +2,7 @@ import type { Logger, PrivateKey } from '@libp2p/interface'
 import type { CID } from 'multiformats/cid'
 import { parseCid } from '../../shared/cid-text.ts'
 import { IPNI_PATH } from '../../shared/constants.ts'
+import { isNotFound } from '../../shared/not-found.ts'
 import type { LinkSystem } from '../../shared/types.ts'
 import { dagJson } from '../../store/dag-json.ts'
 import { readBlock } from '../../store/read.ts'
@@ -148,7 +149,7 @@ class Handler implements HttpHandler {
   }
 
   #notLoaded (request: HttpRequest, cid: CID, error: any): HttpAnswer {
-    if (error?.name === 'NotFoundError') { return this.#finish(request, 'block', cid, NOT_FOUND) }
+    if (isNotFound(error)) { return this.#finish(request, 'block', cid, NOT_FOUND) }
     if (request.signal?.aborted !== true) { this.#components.log?.error('could not load %c', cid, error) }
     return this.#finish(request, 'block', cid, NOT_LOADED)
   }

@@ -9,6 +9,7 @@ import { HeadQueryError, InvalidOptionError, UnexpectedSignerError } from '../..
 import { LongLoop } from '../../shared/event-loop.ts'
 import { LONGEST_TIMER } from '../../shared/positive.ts'
 import { isThenable } from '../../shared/thenable.ts'
+import { unlessAborted } from '../../shared/unless-aborted.ts'
 import type { HttpRetry, LinkSystem, Prefetch, SelectorNode, Syncer, SyncerSyncOptions } from '../../shared/types.ts'
 import { readIntact } from '../../store/read.ts'
 import { holdsItself, verifyBlock } from '../../store/verify.ts'
@@ -157,13 +158,14 @@ export class HttpSyncer implements Syncer, AsyncDisposable {
       for (let link = traversal.next(); link != null; link = traversal.next()) {
         const early = ahead?.arrive(link)
         let bytes = this.loadLocal(link.cid, io)
-        if (bytes instanceof Promise) { bytes = await bytes }
+        if (bytes instanceof Promise) { bytes = await unlessAborted(bytes, signal) } // stores may not look at it
         const local = bytes != null
         if (bytes == null) {
-          bytes = (early == null ? undefined : await early) ?? await this.fetch(link, kind ?? schemaTypeOf(link.field) ?? below, io)
+          if (early != null) { bytes = await unlessAborted(early, signal) }
+          bytes ??= await this.fetch(link, kind ?? schemaTypeOf(link.field) ?? below, io)
           signal?.throwIfAborted()
           const stored = this.linkSystem.blockstore.put(link.cid, bytes, io)
-          if (isThenable(stored)) { await stored }
+          if (isThenable(stored)) { await unlessAborted(Promise.resolve(stored), signal) }
         }
         kind = undefined
         traversal.follow(bytes)
