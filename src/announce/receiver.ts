@@ -28,6 +28,13 @@ export interface ReceiverComponents {
 
 interface Waiter { resolve(announce: Announce): void, reject(err: Error): void }
 
+const takers = new WeakMap<Receiver, (announce: Announce) => void>()
+
+/** Gives each announcement to `take` in the call that brings it, and none to next(): whoever has room for all of them loses none. */
+export function takeEach (receiver: Receiver, take: (announce: Announce) => void): void {
+  takers.set(receiver, take)
+}
+
 /**
  * Hears announcements, over gossip and by direct(), and gives those that pass, one at a time. Newest wins: what nobody has
  * taken yet is replaced by the publisher's next, so a slow reader costs no memory. Go: announce.Receiver.
@@ -220,6 +227,8 @@ export class Receiver implements Startable, AsyncDisposable {
   }
 
   private deliver (announce: Announce): void {
+    const take = takers.get(this)
+    if (take != null) { return take(announce) }
     const [waiter] = this.waiting
     if (waiter != null) {
       this.waiting.delete(waiter)

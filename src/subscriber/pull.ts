@@ -95,10 +95,11 @@ export async function pull (publisher: PeerId, syncer: Syncer, run: Run, init: P
   // without a hook nobody could name the next segment's CID
   const parts = segments(init.cid, init.selector, hook == null ? false : init.segmentDepthLimit, init.stop)
   const onStopLink = (): void => { metStop = true }
+  const onPassed = (): void => { run.progress() }
   for (let part = parts.next(); part.done !== true; part = parts.next(actions.takeNext())) {
     const { cid, selector, depth } = part.value
     if (depth != null && onProgress != null) { onProgress(new CustomProgressEvent('dagsync:segment', { next: cid, depth })) }
-    await syncer.sync(cid, selector, { signal: run.signal, onBlock, onStopLink, schemaType })
+    await syncer.sync(cid, selector, { signal: run.signal, onBlock, onPassed, onStopLink, schemaType })
     actions.throwIfFailed()
   }
   return { count, metStop, unmet }

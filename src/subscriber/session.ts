@@ -3,6 +3,7 @@ import type { CID } from 'multiformats/cid'
 import { CustomProgressEvent } from 'progress-events'
 import { Receiver } from '../announce/index.ts'
 import { cidsOf, replacedBy } from '../announce/pending.ts'
+import { takeEach } from '../announce/receiver.ts'
 import { subscribeAgain } from '../announce/subscriptions.ts'
 import type { Broadcast } from '../events/broadcast.ts'
 import { ContentNotFoundError, SubscriberStoppedError, TransferRejectedError } from '../shared/errors.ts'
@@ -71,7 +72,6 @@ export class Session {
   readonly #controller = new AbortController()
   readonly #pubsub?: PubSub
   readonly #running = new Map<Run, Promise<unknown>>()
-  #watching?: Promise<void>
   #untune?: () => void
 
   constructor (components: SubscriberComponents, config: SubscriberConfig, kept: Kept) {
@@ -93,6 +93,10 @@ export class Session {
     if (config.receiver != null) {
       this.#pubsub = components.pubsub ?? libp2p?.services.pubsub as PubSub | undefined
       this.#receiver = new Receiver({ pubsub: this.#pubsub, peerId: libp2p?.peerId, logger }, { ...config.receiver, topic: config.topic })
+      takeEach(this.#receiver, announce => {
+        this.#metrics?.announce()
+        this.#handlers.offer(announce)
+      })
     }
   }
 
@@ -102,7 +106,6 @@ export class Session {
     const libp2p: Partial<Libp2p> | undefined = this.#components.libp2p
     if (libp2p != null) { this.#untune = tuneConnections(libp2p) }
     libp2p?.addEventListener?.('start', this.#onNodeStart)
-    this.#watching = this.#watch(this.#receiver)
   }
 
   async stop (): Promise<void> {
@@ -113,7 +116,7 @@ export class Session {
     const libp2p: Partial<Libp2p> | undefined = this.#components.libp2p
     libp2p?.removeEventListener?.('start', this.#onNodeStart)
     await this.#receiver?.stop()
-    await Promise.allSettled([...this.#running.values(), this.#watching])
+    await Promise.allSettled(this.#running.values())
     this.#handlers.clear()
     await this.#router.stop()
   }
@@ -335,16 +338,5 @@ export class Session {
     await this.#kept.latest.set(peerId, cid)
     if (run.left) { return }
     this.#kept.events.emit({ cid, peerId, count })
-  }
-
-  async #watch (receiver: Receiver): Promise<void> {
-    try {
-      for await (const announce of receiver) {
-        this.#metrics?.announce()
-        this.#handlers.offer(announce)
-      }
-    } catch (error) {
-      if (!this.#controller.signal.aborted) { this.#log?.error('the receiver failed - %e', error) }
-    }
   }
 }

@@ -151,6 +151,19 @@ describe('announces that come out of order while a sync runs', () => {
   })
 })
 
+describe('announces of 1,200 publishers in the same moment', () => {
+  it('are all heard: each publisher is synced from', async () => {
+    await using net = new TestNet()
+    const { info: { multiaddrs }, cids: [cid] } = await net.publisher({ chain: 1 })
+    const { subscriber } = await net.subscriber({ receiver: {} })
+    const publishers = await Promise.all(Array.from({ length: 1_200 }, randomPeer))
+    const events = subscriber.onSyncFinished()
+    await Promise.all(publishers.map(async id => subscriber.announce(cid, { id, multiaddrs })))
+    const synced = new Set<string>()
+    while (synced.size < publishers.length) { synced.add(`${(await next(events)).peerId}`) }
+  })
+})
+
 describe('a node that is stopped and started again below its subscriber', () => {
   it('hears announces again, and none after stop()', async () => {
     await using net = new TestNet()

@@ -1,10 +1,12 @@
 import { describe, it } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict'
 import { MemoryDatastore } from 'datastore-core'
 import { createLinkSystem } from '../../src/store/link-system.ts'
+import { readBlock } from '../../src/store/read.ts'
 import { TestNet } from '../../src/testing/index.ts'
 import { next, randomCid, recorder } from '../support/hall.ts'
-import { faultyTransports } from '../support/transports.ts'
+import { faultyTransports, transports, type Transport } from '../support/transports.ts'
 
 const LENGTH = 8
 
@@ -97,6 +99,24 @@ describe('resuming', () => {
 
     const { subscriber: failing } = await net.subscriber({ lastKnownSync: () => { throw new Error('no records') } })
     await rejects(failing.sync(info), /no records/)
+  })
+})
+
+describe('resuming over dtsync', () => {
+  it('does not stall while a slow publisher walks for long over what is stored here', async () => {
+    await using net = new TestNet()
+    const dtsync = transports.find(({ name }) => name === 'dtsync') as Transport
+    const { info, cids, linkSystem: source } = await dtsync.publisher(net, { chain: 60 })
+    const { subscriber, linkSystem } = await dtsync.subscriber(net, { stallTimeout: 400 })
+    for (const cid of cids.slice(0, 50)) { await linkSystem.put(cid, await readBlock(source.blockstore, cid)) }
+    const get = source.blockstore.get.bind(source.blockstore)
+    source.blockstore.get = async function * (cid, options) {
+      await delay(20)
+      yield * get(cid, options)
+    }
+    const seen = recorder()
+    await subscriber.sync(info, { blockHook: seen.hook })
+    deepEqual(seen.texts(), cids.map(String))
   })
 })
 

@@ -21,6 +21,9 @@ export interface SyncerSyncOptions extends AbortOptions {
   /** Awaited for each block load, in walk order. */
   onBlock?: (block: SyncedBlock) => void | Promise<void>
 
+  /** Called for progress that brings no block: over dtsync a publisher walks again over what is here before the first gap. */
+  onPassed?: () => void
+
   /** Called when the walk is over, if it came to the selector's stop link. */
   onStopLink?: () => void
 

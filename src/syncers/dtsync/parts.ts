@@ -26,6 +26,9 @@ export interface PartsInit<T extends Step> {
 
   /** Called for each block once, in the order of the whole walk, with the links between it and the root of the first part. */
   onBlock (block: T, depth: number): void | Promise<void>
+
+  /** Called for each block of a part that is walked again. */
+  onPassed?: () => void
 }
 
 /** What is left of the whole. */
@@ -62,6 +65,7 @@ export async function pullInParts<T extends Step> (init: PartsInit<T>): Promise<
         if (block == null) { break }
         if (skip > 0) {
           skip--
+          init.onPassed?.()
           continue
         }
         given++

@@ -109,7 +109,7 @@ export class DtsyncSyncer implements Syncer, AsyncDisposable {
    * with.
    */
   async sync (root: CID, selector: SelectorNode, options: SyncerSyncOptions = {}): Promise<void> {
-    const { signal, onBlock } = options
+    const { signal, onBlock, onPassed } = options
     await this.prepare(options)
     const { transfers } = await this.client.node()
     const { stallTimeout, maxBlockSize, peerId } = this.init
@@ -120,9 +120,12 @@ export class DtsyncSyncer implements Syncer, AsyncDisposable {
       limit: await this.partLimit(options),
       open: (root, selector) => {
         const voucher = { type: LEGS_VOUCHER_TYPE, value: voucherToNode({ head: root }) }
-        return transfers.open(peerId, voucher, root, selector, { linkSystem, signal, maxBlockSize, stallTimeout })
+        const pull = transfers.open(peerId, voucher, root, selector, { linkSystem, signal, maxBlockSize, stallTimeout })
+        pull.onPassed = onPassed
+        return pull
       },
-      onBlock: ({ cid, bytes, local }, depth) => onBlock?.({ cid, bytes: bytes.length, local, depth })
+      onBlock: ({ cid, bytes, local }, depth) => onBlock?.({ cid, bytes: bytes.length, local, depth }),
+      onPassed
     })
     if (metStop) { options.onStopLink?.() }
   }

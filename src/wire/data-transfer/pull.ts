@@ -65,6 +65,9 @@ export class Pull {
   /** The peer has told of a failure in this request: that it may have been lost before explains none. */
   private told = false
 
+  /** Called for progress that is no block for the reader: what the peer, or a restarted walk, comes to again. */
+  onPassed?: () => void
+
   constructor (peer: PeerId, voucher: Voucher, root: CID, selector: SelectorNode, init: PullInit) {
     this.peer = peer
     this.voucher = voucher
@@ -189,6 +192,7 @@ export class Pull {
         }
         if (this.skip === 0) { return this.give(block) }
         this.skip--
+        this.onPassed?.()
       } catch (error) {
         failed = undefined
         await this.recover(error)
@@ -202,7 +206,7 @@ export class Pull {
     const message = messageToNode({
       request: { ...NO_REQUEST, baseCid: root, type, pull: true, selector, voucher: voucher.value, voucherType: voucher.type, transferId }
     })
-    return await exchange.open(peer, root, selector, {
+    const request = await exchange.open(peer, root, selector, {
       ...options,
       stallTimeout: options.stallTimeout ?? config.stallTimeout,
       extensions: { [DATA_TRANSFER_EXTENSION]: message },
@@ -217,6 +221,8 @@ export class Pull {
       onResponse: response => { this.onResponse(response) },
       onNetworkError: (error, unsent) => { this.onNetworkError(error, unsent) }
     })
+    request.onPassed = () => { this.onPassed?.() }
+    return request
   }
 
   /** Makes it possible to go on after an error, or throws it. */

@@ -50,6 +50,9 @@ export class OutgoingRequest extends Inflow {
   private cancelled = false
   private onClose: (() => void) | undefined
 
+  /** Called for each link that was walked before the peer was asked, when the peer has come to it as well. */
+  onPassed?: () => void
+
   constructor (peer: Peer, root: CID, selector: SelectorNode, linkSystem: LinkSystem, options: RequestOptions) {
     super(peer, root, options)
     this.traversal = new Traversal(root, selector, { getCodec: code => linkSystem.getCodec(code), inDagCborOrder: true })
@@ -263,6 +266,7 @@ export class OutgoingRequest extends Inflow {
       const followed = item.action === 'p' || item.action === 'd'
       if (!this.prefix.take(item.key, followed)) { throw this.mismatch(item.key) }
       this.unfollowed = followed ? undefined : depth
+      this.onPassed?.()
     }
     if (this.isUnfollowed()) { return undefined }
     return await this.hasItem() ? this.take(key) : undefined
