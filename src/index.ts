@@ -39,7 +39,10 @@ export { makeGeneralBlockHook } from './subscriber/general-hook.ts'
 export type { PreviousAdCid } from './subscriber/general-hook.ts'
 export { Publisher, Subscriber }
 
-/** new Subscriber + start. Throws InvalidOptionError. */
+/**
+ * new Subscriber + start. Throws InvalidOptionError and, with a receiver, what the pubsub service throws, e.g. when the node is not
+ * started.
+ */
 export async function createSubscriber (components: SubscriberComponents, init?: SubscriberInit): Promise<Subscriber> {
   const subscriber = new Subscriber(components, init)
   await subscriber.start()

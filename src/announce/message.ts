@@ -41,6 +41,7 @@ export function encodeAnnounce (message: AnnounceMessage): Uint8Array {
  * Throws InvalidMessageError, which says which field and why; also for more than 64 addresses, or more than 1 MiB.
  */
 export function decodeAnnounce (bytes: Uint8Array): AnnounceMessage {
+  if (!ArrayBuffer.isView(bytes)) { throw invalid('message', 'must be bytes') }
   const reader = new CborReader(checkSize(bytes))
   const fields = reader.header(LIST, 'message')
   if (fields < 3 || fields > 4) { throw invalid('message', `has ${fields} fields, not 3 or 4`) }
@@ -82,6 +83,7 @@ export function checkMessage ({ cid, addrs, origPeer = '' }: AnnounceMessage): v
   if (CID.asCID(cid) == null) { throw invalid('Cid', 'is missing') }
   if (cid.bytes.length >= MAX_CID_SIZE) { throw invalid('Cid', `has ${cid.bytes.length} bytes, ${MAX_CID_SIZE} or more`) }
   checkCount(addrs.length)
+  if (!addrs.every(addr => addr instanceof Uint8Array)) { throw invalid('Addrs', 'must be binary: addr.bytes') }
   // three bytes a character at most
   if (origPeer.length * 3 > MAX_TEXT_SIZE) { throw invalid('OrigPeer', `has ${origPeer.length} characters`) }
 }

@@ -1,6 +1,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import { isPeerId } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
+import { toCid } from '../shared/check.ts'
 import { ANNOUNCE_CACHE_SIZE, MAX_ANNOUNCE_ADDRS, MAX_ANNOUNCE_PUBLISHERS } from '../shared/constants.ts'
 import { InvalidMessageError, InvalidOptionError, ReceiverClosedError } from '../shared/errors.ts'
 import { filterPublic, multiaddrFromBytes } from '../shared/multiaddrs.ts'
@@ -62,6 +63,9 @@ export class Receiver implements Startable, AsyncDisposable {
   /** Throws InvalidOptionError. */
   constructor (components: ReceiverComponents, init: ReceiverInit & { topic?: string } = {}) {
     checkInit(init)
+    if (components?.pubsub != null && typeof components.pubsub.getTopics !== 'function') {
+      throw new InvalidOptionError('pubsub', 'must be a pubsub service, such as services.pubsub of a node')
+    }
     this.components = components
     this.init = { ...init }
     this.topic = components.pubsub == null ? undefined : init.topic
@@ -154,10 +158,12 @@ export class Receiver implements Startable, AsyncDisposable {
    * Takes an announcement that came otherwise than by gossip, e.g. by HTTP; republishes it when `resend` is on. One that is
    * not let in, or known, is ignored. Addresses beyond 64 are left out.
    *
-   * Throws ReceiverClosedError after and by stop(), and the signal's reason.
+   * Throws InvalidOptionError, ReceiverClosedError after and by stop(), and the signal's reason.
    */
   async direct (cid: CID, publisher: PeerInfo, options: AbortOptions = {}): Promise<void> {
     options.signal?.throwIfAborted()
+    toCid('cid', cid)
+    if (!isPeerId(publisher?.id) || !Array.isArray(publisher.multiaddrs)) { throw new InvalidOptionError('publisher', 'must be a peer info') }
     const announce = { cid, peerId: publisher.id, addrs: publisher.multiaddrs.slice(0, MAX_ANNOUNCE_ADDRS) }
     if (!this.admits(announce.peerId)) { return }
     if (this.closed) { throw new ReceiverClosedError() }

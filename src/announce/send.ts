@@ -1,4 +1,5 @@
 import { AnnounceError } from '../shared/errors.ts'
+import { checkAddr } from '../shared/multiaddrs/bytes.ts'
 import { unlessAborted } from '../shared/unless-aborted.ts'
 import type { AnnounceResult, AnnounceSender } from '../shared/types.ts'
 import type { AbortOptions } from '@libp2p/interface'
@@ -9,11 +10,12 @@ import type { CID } from 'multiformats/cid'
  * Tells a head to every sender, one after the other. One result for each, in order; none when there are no senders or
  * nothing to announce. Go: announce.Send.
  *
- * Throws AnnounceError when all of them failed, and the signal's reason.
+ * Throws InvalidMultiaddrError, AnnounceError when all of them failed, and the signal's reason.
  */
 export async function sendAnnounce (
   cid: CID, addrs: Multiaddr[], senders: AnnounceSender[], options: AbortOptions = {}
 ): Promise<AnnounceResult[]> {
+  addrs.forEach(checkAddr)
   if (cid == null || senders.length === 0) { return [] }
   const results: AnnounceResult[] = []
   for (const sender of senders) {

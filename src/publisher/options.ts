@@ -1,8 +1,8 @@
 import type { Libp2p, PeerId, PrivateKey } from '@libp2p/interface'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { isMultiaddr, type Multiaddr } from '@multiformats/multiaddr'
-import { CID } from 'multiformats/cid'
-import { checkComponents } from '../shared/components.ts'
+import { checkObject, toCid } from '../shared/check.ts'
+import { checkComponents, pubsubOf } from '../shared/components.ts'
 import { MAX_ANNOUNCE_ADDRS } from '../shared/constants.ts'
 import { InvalidOptionError } from '../shared/errors.ts'
 import { stripPeerId } from '../shared/multiaddrs.ts'
@@ -38,6 +38,7 @@ export interface Listen {
 /** Throws InvalidOptionError. */
 export function publisherConfig (components: PublisherComponents, init: PublisherInit): Readonly<PublisherConfig> {
   checkComponents(components)
+  checkObject('init', init)
   const { libp2p, privateKey } = components
   if (privateKey != null) { checkKey(privateKey, libp2p) }
   checkText('topic', init.topic)
@@ -55,7 +56,7 @@ export function publisherConfig (components: PublisherComponents, init: Publishe
   const id = libp2p?.peerId ?? peerIdFromPrivateKey(privateKey as PrivateKey)
   return Object.freeze({
     ...init,
-    root: toCid('root', init.root),
+    root: init.root === undefined ? undefined : toCid('root', init.root),
     senders: init.senders == null ? undefined : [...init.senders],
     announceAddrs: announceAddrs && reachable(announceAddrs),
     id,
@@ -65,14 +66,6 @@ export function publisherConfig (components: PublisherComponents, init: Publishe
     libp2p,
     pubsub: components.pubsub ?? pubsubOf(libp2p)
   })
-}
-
-/** Throws InvalidOptionError. */
-export function toCid (field: string, value: unknown): CID | undefined {
-  if (value === undefined) { return undefined }
-  const cid = CID.asCID(value)
-  if (cid == null) { throw new InvalidOptionError(field, 'must be a CID') }
-  return cid
 }
 
 function checkKey (privateKey: PrivateKey, libp2p?: Libp2p): void {
@@ -160,9 +153,4 @@ function toAddrs (field: string, addrs: unknown): Multiaddr[] | undefined {
   if (addrs === undefined) { return undefined }
   if (!Array.isArray(addrs) || !addrs.every(isMultiaddr)) { throw new InvalidOptionError(field, 'must be a list of multiaddrs') }
   return [...addrs]
-}
-
-function pubsubOf (libp2p?: Libp2p): PubSub | undefined {
-  const pubsub = (libp2p?.services as Record<string, any> | undefined)?.pubsub
-  return typeof pubsub?.publish === 'function' ? pubsub : undefined
 }

@@ -4,6 +4,7 @@ import type { AbortOptions, Logger, PeerId, Startable } from '@libp2p/interface'
 import { CODE_HTTP, CODE_P2P, type Multiaddr } from '@multiformats/multiaddr'
 import type { CID } from 'multiformats/cid'
 import { gossipSender, sendAnnounce } from '../announce/index.ts'
+import { toCid } from '../shared/check.ts'
 import { PublisherStoppedError } from '../shared/errors.ts'
 import { stripPeerId } from '../shared/multiaddrs.ts'
 import { Turns } from '../shared/turns.ts'
@@ -17,7 +18,7 @@ import { handleWebRequest } from '../syncers/httpsync/web.ts'
 import { tuneConnections } from '../wire/streams.ts'
 import { chooseAnnounceAddrs, keptWhileSame, reachable, withHandlerPath } from './addrs.ts'
 import { servedMetrics } from './metrics.ts'
-import { publisherConfig, toCid, type PublisherConfig } from './options.ts'
+import { publisherConfig, type PublisherConfig } from './options.ts'
 import { Root } from './root.ts'
 
 /** What start() opened. */
@@ -90,7 +91,8 @@ export class Publisher implements Startable, AsyncDisposable {
 
   /**
    * Every address that it can be synced from, without /p2p; empty ones (0.0.0.0) are those of the interfaces. With a
-   * handlerPath each comes twice, since peers before go-libipni v0.6.9 only read the older /httpath.
+   * handlerPath each comes twice, since peers before go-libipni v0.6.9 only read the older /httpath (which multiaddr()
+   * refuses, and parsePeers() of dagsync/multiaddr reads).
    */
   addrs (): Multiaddr[] {
     return reachable([...this.#withPath(this.#httpAddrs()), ...this.#libp2pAddrs().map(stripPeerId)])
@@ -98,7 +100,7 @@ export class Publisher implements Startable, AsyncDisposable {
 
   /** Serves another root, without announcing it; undefined: no head. With a datastore it is stored first. Throws InvalidOptionError. */
   async setRoot (cid: CID | undefined, options?: AbortOptions): Promise<void> {
-    const root = toCid('cid', cid)
+    const root = cid === undefined ? undefined : toCid('cid', cid)
     options?.signal?.throwIfAborted()
     const set = async (): Promise<void> => {
       await this.#root.set(root, options)
@@ -118,12 +120,15 @@ export class Publisher implements Startable, AsyncDisposable {
 
   /** setRoot() and announce(). Throws what these throw; when announcing fails the root is set nevertheless. */
   async updateRoot (cid: CID, options?: AbortOptions): Promise<AnnounceResult[]> {
-    const root = toCid('cid', cid ?? null) // undefined, that is no head, is for setRoot() to say
+    const root = toCid('cid', cid) // no head is for setRoot() to say
     await this.setRoot(root, options)
     return this.#announce(root, options)
   }
 
-  /** Answers a request of any web-standard server. 503 while the publisher is not running, and without `http`. */
+  /**
+   * Answers a request of any web-standard server. 503 while the publisher is not running, and without `http`. Throws
+   * InvalidOptionError for what is no Request, such as that of node:http.
+   */
   async handleRequest (request: Request): Promise<Response> {
     if (this.#session == null || this.#handler == null) {
       return new Response(this.#handler == null ? 'plain HTTP is off\n' : 'the publisher is not running\n', { status: 503 })

@@ -43,7 +43,13 @@ function object (node: object): string {
   const kind = Object.prototype.toString.call(node).slice(8, -1)
   if (kind !== 'Object' && kind !== 'Map') { throw new TypeError(`dag-json has no ${kind}`) } // a promise, a date: they would be {}
   const entries: Array<[string, unknown]> = kind === 'Map' ? [...node as Map<string, unknown>] : Object.entries(node)
-  return `{${entries.sort(byKey).map(([key, value]) => `${string(key)}:${text(value)}`).join(',')}}`
+  return `{${entries.sort(byKey).map(([key, value]) => `${string(key)}:${field(key, value)}`).join(',')}}`
+}
+
+/** A map often has a key too many: the PreviousID of a first advertisement. */
+function field (key: string, value: unknown): string {
+  if (value === undefined) { throw new TypeError(`dag-json has no undefined: leave out the key ${JSON.stringify(key)}`) }
+  return text(value)
 }
 
 function string (value: string): string {

@@ -65,12 +65,15 @@ class StoreLinkSystem implements LinkSystem {
   }
 
   async load<T = any> (cid: CID, options?: AbortOptions): Promise<T> {
+    checkCid(cid)
     const codec = this.getCodec(cid.code)
     return codec.decode(await readBlock(this.blockstore, cid, options)) as T
   }
 
   async store (node: unknown, options: StoreOptions = {}): Promise<CID> {
     const { codec = dagJson, hasher = sha256, signal } = options
+    if (typeof codec?.encode !== 'function') { throw new InvalidOptionError('codec', 'must be a codec, such as @ipld/dag-cbor') }
+    if (typeof hasher?.digest !== 'function') { throw new InvalidOptionError('hasher', 'must be a hasher, such as sha256 of multiformats') }
     signal?.throwIfAborted()
     const bytes = codec.encode(node)
     const cid = CID.createV1(codec.code, await hasher.digest(bytes))
@@ -79,6 +82,7 @@ class StoreLinkSystem implements LinkSystem {
   }
 
   async put (cid: CID, bytes: Uint8Array, options: AbortOptions = {}): Promise<void> {
+    checkCid(cid)
     options.signal?.throwIfAborted()
     const verified = verifyBlock(this, cid, bytes)
     if (verified != null) { await verified }
@@ -86,6 +90,7 @@ class StoreLinkSystem implements LinkSystem {
   }
 
   async has (cid: CID, options?: AbortOptions): Promise<boolean> {
+    checkCid(cid)
     options?.signal?.throwIfAborted()
     return holdsItself(cid) || unlessAborted(Promise.resolve(this.blockstore.has(cid, options)), options?.signal)
   }
@@ -93,6 +98,11 @@ class StoreLinkSystem implements LinkSystem {
   private async write (cid: CID, bytes: Uint8Array, options: AbortOptions): Promise<void> {
     if (!holdsItself(cid)) { await unlessAborted(Promise.resolve(this.blockstore.put(cid, bytes, options)), options.signal) }
   }
+}
+
+/** Of any copy of multiformats. Not by CID.asCID(), for this is called for each block. */
+function checkCid (cid: CID): void {
+  if (cid?.multihash?.digest == null) { throw new InvalidOptionError('cid', `must be a CID, and is ${cid === null ? 'null' : typeof cid}`) }
 }
 
 function check (field: 'blockstore' | 'datastore', store: unknown): void {

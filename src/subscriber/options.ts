@@ -1,5 +1,6 @@
-import { CID } from 'multiformats/cid'
+import type { CID } from 'multiformats/cid'
 import { Receiver } from '../announce/index.ts'
+import { checkObject, checkSignal, toCid } from '../shared/check.ts'
 import {
   ADDR_TTL, HTTP_RETRY, HTTP_TIMEOUT, IDLE_HANDLER_TTL, MAX_ASYNC_SYNCS, MAX_BLOCK_SIZE, PREFETCH, REPEAT_LIMIT, STALL_TIMEOUT,
   TRANSPORTS
@@ -34,6 +35,7 @@ export type SubscriberConfig = Readonly<Omit<SubscriberInit, 'transports'> & typ
 
 /** Throws InvalidOptionError. */
 export function subscriberConfig (init: SubscriberInit): SubscriberConfig {
+  checkObject('init', init)
   const given = Object.fromEntries(Object.entries(init).filter(([, value]) => value !== undefined))
   const config = Object.freeze({ ...DEFAULTS, ...given }) as SubscriberConfig
   for (const field of ['addrTTL', 'idleHandlerTTL', 'maxBlockSize', 'maxAsyncSyncs'] as const) { positive(field, config[field]) }
@@ -59,8 +61,8 @@ export function subscriberConfig (init: SubscriberInit): SubscriberConfig {
 
 /** Throws InvalidOptionError, InvalidSelectorError and, where the signal has fired, its reason. */
 export function checkSyncOptions (options: SyncOptions): SyncOptions {
-  const { cid, stopAt, selector } = options
   checkPullOptions(options)
+  const { cid, stopAt, selector } = options
   for (const field of ['resync', 'forceUpdateLatest'] as const) {
     if (options[field] !== undefined && typeof options[field] !== 'boolean') { throw new InvalidOptionError(field, 'must be true or false') }
   }
@@ -81,7 +83,7 @@ export function checkSyncOptions (options: SyncOptions): SyncOptions {
 
 /** Throws InvalidOptionError and, where the signal has fired, its reason. */
 export function checkPullOptions (options: Omit<SyncEntriesOptions & SyncHamtEntriesOptions, 'blockHook'> & { blockHook?: unknown }): void {
-  options.signal?.throwIfAborted()
+  checkSignal(options)
   for (const field of ['segmentDepthLimit', 'depthLimit', 'repeatLimit'] as const) {
     if (options[field] !== undefined) { checkLimit(field, options[field]) }
   }
@@ -89,13 +91,6 @@ export function checkPullOptions (options: Omit<SyncEntriesOptions & SyncHamtEnt
   for (const field of ['blockHook', 'onProgress'] as const) {
     if (options[field] != null && typeof options[field] !== 'function') { throw new InvalidOptionError(field, 'must be a function') }
   }
-}
-
-/** Takes a CID of another copy of multiformats too. Throws InvalidOptionError. */
-export function toCid (field: string, value: unknown): CID {
-  const cid = CID.asCID(value)
-  if (cid == null) { throw new InvalidOptionError(field, 'must be a CID') }
-  return cid
 }
 
 /** Each once, in their order. Throws InvalidOptionError. */

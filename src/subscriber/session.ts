@@ -6,6 +6,7 @@ import { cidsOf, replacedBy } from '../announce/pending.ts'
 import { takeEach } from '../announce/receiver.ts'
 import { subscribeAgain } from '../announce/subscriptions.ts'
 import type { Broadcast } from '../events/broadcast.ts'
+import { pubsubOf } from '../shared/components.ts'
 import { ContentNotFoundError, SubscriberStoppedError, TransferRejectedError } from '../shared/errors.ts'
 import { stripPeerId } from '../shared/multiaddrs.ts'
 import type {
@@ -91,7 +92,7 @@ export class Session {
       dropped: announce => { this.#forget(announce) }
     })
     if (config.receiver != null) {
-      this.#pubsub = components.pubsub ?? libp2p?.services.pubsub as PubSub | undefined
+      this.#pubsub = components.pubsub ?? pubsubOf(libp2p)
       this.#receiver = new Receiver({ pubsub: this.#pubsub, peerId: libp2p?.peerId, logger }, { ...config.receiver, topic: config.topic })
       takeEach(this.#receiver, announce => {
         this.#metrics?.announce()

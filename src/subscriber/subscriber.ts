@@ -4,6 +4,7 @@ import type { CID } from 'multiformats/cid'
 import { Broadcast } from '../events/broadcast.ts'
 import { createAddressBook } from '../shared/address-book.ts'
 import { ENTRIES_CONCURRENCY, HAMT_DEPTH_LIMIT, HAMT_REPEAT_LIMIT } from '../shared/constants.ts'
+import { checkObject, toCid } from '../shared/check.ts'
 import { checkComponents } from '../shared/components.ts'
 import { InvalidOptionError, NoReceiverError, SubscriberStoppedError } from '../shared/errors.ts'
 import { positive } from '../shared/positive.ts'
@@ -14,7 +15,7 @@ import type {
 import { Turns } from '../shared/turns.ts'
 import { LatestSync } from './latest-sync.ts'
 import {
-  checkPullOptions, checkSyncOptions, subscriberConfig, toCid, toCids, type SubscriberConfig
+  checkPullOptions, checkSyncOptions, subscriberConfig, toCids, type SubscriberConfig
 } from './options.ts'
 import { entriesSelector, HAMT_ENTRIES, ONE_ENTRY } from './selectors.ts'
 import { Session, type EntriesInit } from './session.ts'
@@ -47,6 +48,7 @@ export class Subscriber implements Startable, AsyncDisposable {
     this.httpPeerStore = createAddressBook()
   }
 
+  /** Listens, with a receiver. Throws what the pubsub service throws, e.g. when it is not started. */
   async start (options?: AbortOptions): Promise<void> {
     return this.#turns.take(async () => {
       options?.signal?.throwIfAborted()
@@ -102,8 +104,8 @@ export class Subscriber implements Startable, AsyncDisposable {
    */
   async syncAdChain (target: SyncTarget, options: SyncAdChainOptions = {}): Promise<CID | undefined> {
     const publisher = parseTarget(target)
-    if ('selector' in options && options.selector != null) { throw new InvalidOptionError('selector', 'is an option of sync()') }
     const checked = checkSyncOptions(options)
+    if (checked.selector != null) { throw new InvalidOptionError('selector', 'is an option of sync()') }
     return this.#running().sync(publisher, checked, true)
   }
 
@@ -114,6 +116,7 @@ export class Subscriber implements Startable, AsyncDisposable {
    * The first failure ends all of it. Throws as sync() does. Go: SyncEntries (go-libipni v0.7.8, dagsync/subscriber.go), one chain.
    */
   async syncEntries (target: SyncTarget, entries: CID | CID[], options: SyncEntriesOptions = {}): Promise<void> {
+    checkPullOptions(options)
     const { depthLimit = this.#config.entriesDepthLimit, segmentDepthLimit = this.#config.segmentDepthLimit } = options
     return this.#syncEntries(target, entries, options, () => entriesSelector(depthLimit), segmentDepthLimit)
   }
@@ -131,6 +134,7 @@ export class Subscriber implements Startable, AsyncDisposable {
    * Go: SyncHAMTEntries (go-libipni v0.7.8, dagsync/subscriber.go).
    */
   async syncHamtEntries (target: SyncTarget, root: CID, options: SyncHamtEntriesOptions = {}): Promise<void> {
+    checkPullOptions(options)
     const { depthLimit: maxDepth = HAMT_DEPTH_LIMIT, repeatLimit = HAMT_REPEAT_LIMIT } = options
     const repeats = repeatLimit === false ? undefined : { limit: repeatLimit, beyondNew: false }
     return this.#syncEntries(target, toCid('root', root), options, () => HAMT_ENTRIES, false, { maxDepth, repeats })
@@ -138,9 +142,10 @@ export class Subscriber implements Startable, AsyncDisposable {
 
   /**
    * Every SyncFinished from now on, to this reader. Registered at the call. Ends on stop(), on abort and on leaving the loop.
-   * Unbounded unless `maxPending` is given.
+   * Unbounded unless `maxPending` is given. Throws InvalidOptionError.
    */
   onSyncFinished (options: SyncFinishedOptions = {}): AsyncGenerator<SyncFinished, void, undefined> {
+    checkObject('options', options)
     if (options.maxPending != null) { positive('maxPending', options.maxPending) }
     return this.#events.reader(this.#stopped ? { signal: AbortSignal.abort() } : options)
   }
@@ -158,14 +163,14 @@ export class Subscriber implements Startable, AsyncDisposable {
     return this.#running().announce(announced, info, options)
   }
 
-  /** The newest CID that is synced from the publisher; where none is recorded, what lastKnownSync says. */
+  /** The newest CID that is synced from the publisher; where none is recorded, what lastKnownSync says. Throws InvalidOptionError. */
   async getLatestSync (publisher: PeerId, options?: AbortOptions): Promise<CID | undefined> {
     checkPeerId('publisher', publisher)
     options?.signal?.throwIfAborted()
     return this.#latest.get(publisher, options)
   }
 
-  /** Where the next sync stops. */
+  /** Where the next sync stops. Throws InvalidOptionError. */
   async setLatestSync (publisher: PeerId, cid: CID, options?: AbortOptions): Promise<void> {
     checkPeerId('publisher', publisher)
     const latest = toCid('cid', cid)

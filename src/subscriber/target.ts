@@ -13,7 +13,8 @@ export function parseTarget (target: SyncTarget, field = 'target'): PeerInfo {
     for (const addr of target.multiaddrs) { checkId(addr, target.id, field) }
     return { id: target.id, multiaddrs: target.multiaddrs.map(stripPeerId) }
   }
-  throw new InvalidOptionError(field, 'must be a peer id, a peer info or multiaddrs')
+  const hint = typeof target === 'string' ? ': multiaddr() makes one of text' : ''
+  throw new InvalidOptionError(field, `must be a peer id, a peer info or multiaddrs${hint}`)
 }
 
 /** Throws InvalidOptionError. */

@@ -1,5 +1,6 @@
 import type { CID } from 'multiformats/cid'
 import type { BlockCodec } from 'multiformats/codecs/interface'
+import { toCid } from '../shared/check.ts'
 import { InvalidMessageError, InvalidSelectorError, UnknownCodecError } from '../shared/errors.ts'
 import type { Selector, SelectorNode } from '../shared/types.ts'
 import { Explorer } from './children.ts'
@@ -116,7 +117,7 @@ export class Traversal {
     this.canFail = canFail
     this.explorer = new Explorer(canFail)
     this.scanners = new Scanners(options.codecs, options.getCodec)
-    this.stack = [{ links: [Link.fromCID(root)], clauses: [clause], next: 0, peeked: 0, depth: 0, held: 0 }]
+    this.stack = [{ links: [Link.fromCID(toCid('root', root))], clauses: [clause], next: 0, peeked: 0, depth: 0, held: 0 }]
   }
 
   /**

@@ -1,4 +1,5 @@
 import type { CID } from 'multiformats/cid'
+import { InvalidOptionError } from '../shared/errors.ts'
 import { LongLoop } from '../shared/event-loop.ts'
 import { isNotFound } from '../shared/not-found.ts'
 import type { LoadBlock, Selector, SelectorNode, WalkOptions } from '../shared/types.ts'
@@ -10,6 +11,7 @@ import { Traversal } from './traversal.ts'
  *
  * A block that does not decode is given too, then the walk throws. Go: traversal.Progress.WalkAdv (go-ipld-prime v0.20.0).
  *
+ * @throws {InvalidOptionError} the root is no CID, or load() gives no bytes
  * @throws {InvalidSelectorError} the selector cannot be compiled or followed
  * @throws {InvalidMessageError} a block does not decode
  * @throws {UnknownCodecError} before the load of that block
@@ -35,6 +37,7 @@ export async function * walk (
       try {
         const loaded = load(cid, loadOptions)
         bytes = loaded instanceof Uint8Array ? loaded : await waiting.for(loaded)
+        if (!ArrayBuffer.isView(bytes)) { throw new InvalidOptionError('load', 'must give the bytes of the block') }
       } catch (error) {
         if (onMissing === 'skip' && isNotFound(error)) { continue }
         throw error

@@ -15,6 +15,11 @@ const subpaths = Object.keys(manifest.exports).filter(subpath => subpath !== './
 /** The oldest Node that `engines` promises, and the one that is pinned here. */
 const NODE_22 = '22.0.0'
 
+const TSC = join(root, 'node_modules/typescript/bin/tsc')
+
+/** The oldest that the README names. */
+const OLD_TYPESCRIPT = '5.4'
+
 interface Packed { filename: string, files: Array<{ path: string }>, unpackedSize: number }
 
 describe('the packed tarball', { timeout: 300_000 }, () => {
@@ -86,6 +91,14 @@ describe('the packed tarball', { timeout: 300_000 }, () => {
     await typeCheck('use.ts', ['ES2022', 'DOM'], false)
   })
 
+  it(`has declarations without errors of their own in TypeScript ${OLD_TYPESCRIPT}`, async () => {
+    const old = join(folder, 'typescript')
+    await mkdir(old)
+    await writeFile(join(old, 'package.json'), JSON.stringify({ private: true }))
+    await npm(old, 'install', `typescript@${OLD_TYPESCRIPT}`)
+    await typeCheck('use.ts', ['ES2022', 'DOM'], false, join(old, 'node_modules/typescript/bin/tsc'))
+  })
+
   it('brings one copy of multiformats, also beside libp2p', async () => {
     assert.equal((await copies('multiformats')).length, 1)
     const beside = ['libp2p', '@libp2p/gossipsub', '@libp2p/tcp', '@libp2p/tls', '@libp2p/yamux', '@libp2p/noise', '@libp2p/identify']
@@ -103,7 +116,7 @@ describe('the packed tarball', { timeout: 300_000 }, () => {
    * Checks one file of test/types/consumer in the folder where the package is installed. Without skipLibCheck errors in other
    * packages' declarations are not ours: main-event, of libp2p, wants node:events.
    */
-  async function typeCheck (file: string, lib: string[], skipLibCheck: boolean): Promise<void> {
+  async function typeCheck (file: string, lib: string[], skipLibCheck: boolean, tsc = TSC): Promise<void> {
     const project = join(folder, 'types')
     await rm(project, { recursive: true, force: true })
     await mkdir(project)
@@ -114,7 +127,6 @@ describe('the packed tarball', { timeout: 300_000 }, () => {
       compilerOptions: { target: 'ES2022', module: 'NodeNext', strict: true, types: [], noEmit: true, lib, skipLibCheck },
       files: file === 'satisfies.ts' ? [file, 'api.d.ts'] : [file]
     }))
-    const tsc = join(root, 'node_modules/typescript/bin/tsc')
     const { stdout } = await run(process.execPath, [tsc, '-p', project], { cwd: project }).catch(error => error)
     const errors = stdout.split('\n').filter((line: string) => /^\S.*error TS/.test(line) && !/node_modules\/(?!dagsync\/)/.test(line))
     assert.deepEqual(errors, [])

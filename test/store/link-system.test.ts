@@ -41,6 +41,11 @@ describe('createLinkSystem()', () => {
     }
   })
 
+  it('says which key of a map is undefined', async () => {
+    const node = { Index: 0, PreviousID: undefined }
+    await rejects(createLinkSystem().store(node), { name: 'TypeError', message: 'dag-json has no undefined: leave out the key "PreviousID"' })
+  })
+
   it('stores objects of a class as maps', async () => {
     class Advertisement { Index = 1 }
     const linkSystem = createLinkSystem()

@@ -1,5 +1,5 @@
 import { peerIdFromMultihash } from '@libp2p/peer-id'
-import { CODE_DNS, CODE_DNS4, CODE_DNS6, CODE_DNSADDR, CODE_HTTP_PATH, CODE_IP6ZONE, CODE_P2P, CODE_SNI, V, multiaddr, registry } from '@multiformats/multiaddr'
+import { CODE_DNS, CODE_DNS4, CODE_DNS6, CODE_DNSADDR, CODE_HTTP_PATH, CODE_IP6ZONE, CODE_P2P, CODE_SNI, V, isMultiaddr, multiaddr, registry } from '@multiformats/multiaddr'
 import { varint } from 'multiformats'
 import * as Digest from 'multiformats/hashes/digest'
 import { concat } from '../concat.ts'
@@ -117,8 +117,14 @@ export function multiaddrFromBytes (bytes: Uint8Array): Multiaddr {
   }
 }
 
+/** Throws InvalidMultiaddrError. */
+export function checkAddr (addr: unknown): void {
+  if (!isMultiaddr(addr)) { throw new InvalidMultiaddrError(`${JSON.stringify(addr)} is no multiaddr; parseMultiaddrs() makes them of text`) }
+}
+
 /** The components, each with its bytes. */
 export function componentsOf (addr: Multiaddr): Array<Component & { bytes: Uint8Array }> {
+  checkAddr(addr)
   // reading the address's bytes makes those of its components
   return addr.bytes.length === 0 ? [] : addr.getComponents() as Array<Component & { bytes: Uint8Array }>
 }

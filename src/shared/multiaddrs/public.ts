@@ -1,5 +1,6 @@
 import { CODE_DNS, CODE_DNS4, CODE_DNS6, CODE_DNSADDR, CODE_IP4, CODE_IP6, CODE_IP6ZONE, CODE_IPCIDR } from '@multiformats/multiaddr'
 import type { Multiaddr } from '@multiformats/multiaddr'
+import { checkAddr } from './bytes.ts'
 
 type Range = [prefix: number[], bits: number]
 
@@ -70,6 +71,7 @@ function within (ip: Uint8Array, [prefix, bits]: Range): boolean {
  * may still resolve to a private address: isPublicIp()), everything else is.
  */
 export function isPublicAddr (addr: Multiaddr): boolean {
+  checkAddr(addr)
   const components = addr.getComponents()
   const first = components[0]
   switch (first?.code) {

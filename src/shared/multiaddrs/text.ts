@@ -1,6 +1,6 @@
 import { CODE_HTTP, CODE_HTTP_PATH, CODE_HTTPS, multiaddr } from '@multiformats/multiaddr'
 import { InvalidMultiaddrError } from '../errors.ts'
-import { componentBytes, httpPathPrefix, multiaddrFromBytes, peerIdOf, registerHttpath, stripPeerId } from './bytes.ts'
+import { checkAddr, componentBytes, httpPathPrefix, multiaddrFromBytes, peerIdOf, registerHttpath, stripPeerId } from './bytes.ts'
 import type { PeerInfo } from '@libp2p/interface'
 import type { Component, Multiaddr } from '@multiformats/multiaddr'
 
@@ -13,6 +13,7 @@ const encoder = new TextEncoder()
  * Throws InvalidMultiaddrError, which names the address.
  */
 export function parseMultiaddrs (addrs: string[]): Multiaddr[] {
+  if (!Array.isArray(addrs)) { throw new InvalidMultiaddrError('the addresses must be a list of texts') }
   registerHttpath()
   return addrs.map(text => {
     try {
@@ -56,6 +57,7 @@ export function parsePeers (addrs: string[]): PeerInfo[] {
 
 /** Whether the address is for HTTP: /http or /https anywhere in it. */
 export function isHttpAddr (addr: Multiaddr): boolean {
+  checkAddr(addr)
   return addr.getComponents().some(({ code }) => code === CODE_HTTP || code === CODE_HTTPS)
 }
 

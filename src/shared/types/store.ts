@@ -15,16 +15,22 @@ export interface LinkSystem {
   /** Throws UnknownHasherError. */
   getHasher(code: number): MultihashHasher
 
-  /** Reads a block and decodes it, as plain objects. Throws UnknownCodecError, and what the store throws (NotFoundError). */
+  /**
+   * Reads a block and decodes it, as plain objects. Throws InvalidOptionError, UnknownCodecError, and what the store throws
+   * (NotFoundError).
+   */
   load<T = any>(cid: CID, options?: AbortOptions): Promise<T>
 
-  /** Encodes a node, stores the block and gives its CID. Throws what the codec throws for what it does not have: undefined, a promise. */
+  /**
+   * Encodes a node, stores the block and gives its CID. Throws InvalidOptionError, and what the codec throws for what it does not
+   * have: a promise, and undefined, also as a value in a map.
+   */
   store(node: unknown, options?: StoreOptions): Promise<CID>
 
-  /** Verifies the bytes against the CID, then stores them as they are. Throws HashMismatchError, UnknownHasherError. */
+  /** Verifies the bytes against the CID, then stores them as they are. Throws InvalidOptionError, HashMismatchError, UnknownHasherError. */
   put(cid: CID, bytes: Uint8Array, options?: AbortOptions): Promise<void>
 
-  /** Whether the store has the block. */
+  /** Whether the store has the block. Throws InvalidOptionError. */
   has(cid: CID, options?: AbortOptions): Promise<boolean>
 }
 

@@ -220,7 +220,10 @@ export interface SegmentSyncActions {
   /** The CID that the next segment begins at; undefined: this segment is the last one. Without segments it does nothing. */
   setNextSyncCid(cid: CID | undefined): void
 
-  /** Fails the sync with SegmentSyncError, once the hook has returned; undefined takes it back. */
+  /**
+   * Fails the sync with SegmentSyncError at the end of the segment, or of the sync where it has none: until then the hook is called
+   * for further blocks, and may take it back (undefined). To end a sync at once, throw.
+   */
   failSync(error: Error | undefined): void
 }
 
@@ -314,7 +317,7 @@ export type EntriesHook = (
   publisher: PeerId, cid: CID, actions: SegmentSyncActions, entries: CID
 ) => void | Promise<void>
 
-/** A sync that moved latest, or an announce-started one that failed. Go: SyncFinished. */
+/** A sync that moved latest, or an announce-started one that failed, unless it was refused (TransferRejectedError). Go: SyncFinished. */
 export interface SyncFinished {
   cid: CID
   peerId: PeerId
@@ -333,7 +336,7 @@ export type SyncProgressEvents =
 export interface AddressBook {
   get(peer: PeerId): Multiaddr[]
 
-  /** ttl in milliseconds; a known address gets the later end of the two. */
+  /** ttl in milliseconds; a known address gets the later end of the two. Throws InvalidOptionError. */
   add(peer: PeerId, addrs: Multiaddr[], ttl: number): void
 
   /** Without addresses: all of the peer's. */

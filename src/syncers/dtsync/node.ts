@@ -1,4 +1,5 @@
 import type { Libp2p } from '@libp2p/interface'
+import { checkObject } from '../../shared/check.ts'
 import { InvalidOptionError } from '../../shared/errors.ts'
 import type { DataTransfer } from '../../shared/types/data-transfer.ts'
 import { Turns } from '../../shared/turns.ts'
@@ -22,6 +23,7 @@ export function checkNodeInit ({ dataTransfer, maxGraphsyncRequests: limits = {}
   if (dataTransfer != null && !(dataTransfer instanceof Manager)) {
     throw new InvalidOptionError(`${prefix}dataTransfer`, 'must be made by createDataTransfer()')
   }
+  if (limits != null) { checkObject(`${prefix}maxGraphsyncRequests`, limits) }
   for (const way of ['inbound', 'outbound'] as const) {
     const limit = limits?.[way]
     if (limit !== undefined && (!Number.isSafeInteger(limit) || limit < 1)) {

@@ -2,6 +2,7 @@
 import type { AbortOptions, Libp2p, PeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { CID } from 'multiformats/cid'
+import { toCid } from '../../shared/check.ts'
 import { checkNode } from '../../shared/components.ts'
 import { InvalidOptionError } from '../../shared/errors.ts'
 import { LONGEST_TIMER, positive } from '../../shared/positive.ts'
@@ -109,6 +110,7 @@ export class DtsyncSyncer implements Syncer, AsyncDisposable {
    * with.
    */
   async sync (root: CID, selector: SelectorNode, options: SyncerSyncOptions = {}): Promise<void> {
+    toCid('root', root)
     const { signal, onBlock, onPassed } = options
     await this.prepare(options)
     const { transfers } = await this.client.node()

@@ -1,7 +1,11 @@
+import { InvalidOptionError } from '../../shared/errors.ts'
 import type { HttpAnswer, HttpHandler } from './http-types.ts'
 
 /** One request of a web-standard server, answered by a handler. */
 export async function handleWebRequest (handler: HttpHandler, request: Request): Promise<Response> {
+  if (!URL.canParse(request?.url) || typeof request.headers?.get !== 'function') {
+    throw new InvalidOptionError('request', 'must be a Request of the fetch API, with a whole URL')
+  }
   const { method, headers, signal } = request
   return toResponse(await handler.handle({ method, headers, signal, path: new URL(request.url).pathname }))
 }

@@ -30,7 +30,7 @@ const MISSING = Promise.resolve(undefined)
 
 /** A request to a peer: one walk, over the store first, then over what the responder sends. */
 export class OutgoingRequest extends Inflow {
-  readonly id = randomId()
+  readonly id: Uint8Array = randomId()
   readonly key = keyOf(this.id)
   readonly linkSystem: LinkSystem
 
