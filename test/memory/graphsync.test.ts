@@ -256,6 +256,40 @@ describe('graphsync: memory', () => {
     held.open()
   })
 
+  it('is bounded when the requests of a peer are small and have many values', async () => {
+    await using pair = await exchangePair({ accept: false })
+    const asked = Promise.withResolvers<void>()
+    let begun = 0
+    pair.responder.addValidator(async () => {
+      begun++
+      await asked.promise
+      return { accept: false }
+    })
+    await pair.requestor.stop()
+    const raw = new RawPeer(pair.a, pair.b.peerId)
+    await raw.start()
+    const [root] = await chainOf(pair.remote, 1)
+    const id = new Uint8Array(16).fill(0xaa)
+    const extensions = { many: new Array(200_000).fill({}) }
+    const frame = framed(encodeGraphsyncMessage({ requests: [{ id, type: 'new', root, selector: everything, extensions }], responses: [], blocks: [] }))
+    const at = Buffer.from(frame.buffer).indexOf(id)
+    const before = await alive()
+    const stream = await raw.stream()
+    const sending = (async () => {
+      for (let i = 0; i < 30; i++) {
+        const copy = frame.slice()
+        copy.set(crypto.getRandomValues(new Uint8Array(16)), at)
+        await send(stream, [copy], { timeout: 30_000 })
+      }
+    })()
+    await until(() => begun === 30 || [...peersOf(pair.responder).values()].some(({ crowded }) => crowded))
+    const more = await alive() - before
+    ok(more < 180, `${more.toFixed(1)} MiB more for ${begun} requests`)
+    asked.resolve()
+    await sending
+    await until(() => begun === 30)
+  })
+
   /** A peer that asks for much, with requests of a MiB, and takes nothing of it. */
   async function withBigRequests (
     play: (raw: RawPeer, ask: (stream?: number) => Promise<Uint8Array>, pair: ExchangePair) => Promise<void>
