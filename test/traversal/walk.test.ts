@@ -228,7 +228,7 @@ describe('hostile input', () => {
         traversal.follow(block)
       }
     }, { name: 'InvalidMessageError', message: /links wait/ })
-    equal((traversal as any).stack.length, 9)
+    equal((traversal as any).stack.length, 8)
   })
 
   it('counts no link that has had its turn', async () => {
