@@ -37,7 +37,7 @@ export class ValueScanner extends Skeleton {
       return
     }
     const cid = CID.asCID(value)
-    if (cid != null) {
+    if (cid?.bytes instanceof Uint8Array) { // a map of "/" and "bytes" with one text for both looks like one
       this.link(Link.fromCID(cid))
       return
     }

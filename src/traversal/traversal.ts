@@ -222,11 +222,11 @@ export class Traversal {
     const more = frame.links.length > 0 || frame.failure != null
     if (this.top?.cuts !== cuts) { this.rest = more ? 'branches' : this.cutAt(depth) }
     if (!more) { return }
-    this.stack.push(frame)
     this.held += frame.held
     this.waiting += frame.links.length
     if (this.waiting > MAX_WAITING) { throw new InvalidMessageError(`block ${link.cid}: more than ${MAX_WAITING} links wait for their turn`) }
     if (this.held > MAX_HELD) { throw new InvalidSelectorError('selector: keeps too much of its clauses') }
+    this.stack.push(frame)
   }
 
   private cutAt (depth: number): Rest | 'branches' {

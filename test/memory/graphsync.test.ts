@@ -10,7 +10,7 @@ import { readBlock } from '../../src/store/read.ts'
 import { gate } from '../wire/data-transfer/kit.ts'
 import { chainOf, everything, exchangePair, fetchAll, outcome } from '../wire/graphsync/kit.ts'
 import type { ExchangePair } from '../wire/graphsync/kit.ts'
-import { GRAPHSYNC_PROTOCOL } from '../../src/wire/graphsync/constants.ts'
+import { GRAPHSYNC_PROTOCOL, MAX_WAITING_REQUESTS } from '../../src/wire/graphsync/constants.ts'
 import { Exchange } from '../../src/wire/graphsync/exchange.ts'
 import { encodeGraphsyncMessage } from '../../src/wire/graphsync/message.ts'
 import { send } from '../../src/wire/streams.ts'
@@ -231,6 +231,63 @@ describe('graphsync: memory', () => {
     ok(more < 7, `${more.toFixed(1)} MiB of 15 are alive`)
     held.open()
     equal(await raw.terminal(long), 20)
+  })
+
+  it('is not held by what was in messages beside the requests that wait', async () => {
+    await using pair = await exchangePair({ responder: { maxInboundRequests: 1 } })
+    const chain = await chainOf(pair.remote, 2)
+    const held = gate(pair.remote, chain[1])
+    await pair.requestor.stop()
+    const raw = new RawPeer(pair.a, pair.b.peerId)
+    await raw.start()
+    const request = (): GraphsyncRequest => ({ id: crypto.getRandomValues(new Uint8Array(16)), type: 'new', root: chain[0], selector: everything })
+    await raw.send({ requests: Array.from({ length: MAX_WAITING_REQUESTS + 2 }, request) })
+    await held.reached
+    const peer = peersOf(pair.responder).get(String(pair.a.peerId))
+    const block = { prefix: Uint8Array.of(1, 0x55, 0x12, 0x20), data: new Uint8Array(0) }
+    const before = await alive()
+    for (let i = 1; i <= 4; i++) {
+      const message = encodeGraphsyncMessage({ requests: [request()], responses: [], blocks: new Array(400_000).fill(block) })
+      await send(await raw.stream(i), [framed(message)], { timeout: 10_000 })
+    }
+    await until(() => peer.inbound.used > 10 * MiB && peer.changeWaiters.length === 4)
+    const more = await alive() - before
+    ok(more < 60, `${more.toFixed(1)} MiB more for messages of 11 MiB`)
+    held.open()
+  })
+
+  it('is bounded when the requests of a peer are small and have many values', async () => {
+    await using pair = await exchangePair({ accept: false })
+    const asked = Promise.withResolvers<void>()
+    let begun = 0
+    pair.responder.addValidator(async () => {
+      begun++
+      await asked.promise
+      return { accept: false }
+    })
+    await pair.requestor.stop()
+    const raw = new RawPeer(pair.a, pair.b.peerId)
+    await raw.start()
+    const [root] = await chainOf(pair.remote, 1)
+    const id = new Uint8Array(16).fill(0xaa)
+    const extensions = { many: new Array(200_000).fill({}) }
+    const frame = framed(encodeGraphsyncMessage({ requests: [{ id, type: 'new', root, selector: everything, extensions }], responses: [], blocks: [] }))
+    const at = Buffer.from(frame.buffer).indexOf(id)
+    const before = await alive()
+    const stream = await raw.stream()
+    const sending = (async () => {
+      for (let i = 0; i < 30; i++) {
+        const copy = frame.slice()
+        copy.set(crypto.getRandomValues(new Uint8Array(16)), at)
+        await send(stream, [copy], { timeout: 30_000 })
+      }
+    })()
+    await until(() => begun === 30 || [...peersOf(pair.responder).values()].some(({ crowded }) => crowded))
+    const more = await alive() - before
+    ok(more < 180, `${more.toFixed(1)} MiB more for ${begun} requests`)
+    asked.resolve()
+    await sending
+    await until(() => begun === 30)
   })
 
   /** A peer that asks for much, with requests of a MiB, and takes nothing of it. */

@@ -7,6 +7,7 @@ import { HttpStreamClient } from '../../src/wire/http-stream/client.ts'
 import type { HttpStreamClientInit, StreamRequestInit } from '../../src/wire/http-stream/client.ts'
 import { endStream } from '../../src/wire/http-stream/end.ts'
 import type { HttpAnswer, HttpRequest } from '../../src/wire/http-stream/handler.ts'
+import { StreamPool } from '../../src/wire/http-stream/pool.ts'
 import { HttpStreamServer } from '../../src/wire/http-stream/server.ts'
 import type { HttpStreamServerInit } from '../../src/wire/http-stream/server.ts'
 import { RawServer, RawStream, response, untilStreams } from './http-kit.ts'
@@ -172,6 +173,21 @@ describe('a client of HTTP over a stream', () => {
     const asked = Promise.all(Array.from({ length: 3 }, async () => pair.client.request(pair.b.peerId, [PROTOCOL], get)))
     others[0].abort(new Error('test'))
     deepEqual((await asked).map(({ status }) => status), [200, 200, 200])
+  })
+
+  it('lets a pool go whose stream ahead is refused when the last request is over', async () => {
+    const opening = Promise.withResolvers<never>()
+    const empty = Promise.withResolvers<void>()
+    const pool = new StreamPool({
+      open: async () => opening.promise, idleTimeout: 1_000, maxIdle: 2, onIdle: () => {}, onEmpty: empty.resolve
+    })
+    pool.enter()
+    pool.prepare(1_000)
+    pool.exit()
+    opening.reject(Object.assign(new Error('test'), { name: 'TooManyOutboundProtocolStreamsError' }))
+    const timer = setTimeout(() => { empty.reject(new Error('it is kept')) }, 2_000)
+    await empty.promise
+    clearTimeout(timer)
   })
 
   it('closes a stream that nobody used for a while', async () => {

@@ -1,3 +1,4 @@
+import { ConnectionClosedError } from '@libp2p/interface'
 import type { AbortOptions, Connection, Libp2p, PeerId, Stream } from '@libp2p/interface'
 import { delay } from '../../shared/delay.ts'
 import { TransferFailedError } from '../../shared/errors.ts'
@@ -88,8 +89,10 @@ export class Network {
 
   private async open (peer: PeerId, signal?: AbortSignal): Promise<Stream> {
     const { libp2p, openTimeout } = this.init
-    return await within('open timeout', openTimeout, [this.stopped.signal, signal], async signal =>
+    const stream = await within('open timeout', openTimeout, [this.stopped.signal, signal], async signal =>
       await libp2p.dialProtocol(peer, DATA_TRANSFER_PROTOCOL, { signal }))
+    if (stream.status !== 'open') { throw new ConnectionClosedError(`the stream is ${stream.status}`) } // no event will tell
+    return stream
   }
 
   private readonly onStream = async (stream: Stream, { remotePeer }: Connection): Promise<void> => {

@@ -48,7 +48,9 @@ export class CborReader {
   private high = 0
   private low = 0
   private info = 0
-  private values = 0
+
+  /** How many values any() has read, and pieces. */
+  values = 0
 
   /** How strings become text; by default bytes that are not UTF-8 are replaced. */
   private readonly decodeText: (bytes: Uint8Array) => string

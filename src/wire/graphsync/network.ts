@@ -108,10 +108,8 @@ export class Network {
         const next = reader.frame(MAX_FRAME)
         const frame = next instanceof Promise ? await next : next
         if (frame == null) { break }
-        const message = parseMessage(frame)
-        const received = this.receive(peer, message)
+        const { requests, received } = this.receive(peer, parseMessage(frame))
         if (received != null) { await received }
-        const requests = message.requests.filter(({ request }) => request.type === 'new')
         if (requests.length > 0) {
           if (peer.crowded) { await this.untilAdmitted(peer, stream, frame.length) }
           this.init.onRequests(peer, requests)
@@ -158,8 +156,18 @@ export class Network {
     }
   }
 
-  /** All but new requests. A promise only when a hasher gives one. Throws InvalidMessageError. */
-  private receive (peer: Peer, message: ParsedMessage): void | Promise<void> {
+  /**
+   * Takes all but the new requests, which it gives: while they wait nothing else of the message is kept. `received` is a promise only
+   * when a hasher gives one. Throws InvalidMessageError.
+   */
+  private receive (peer: Peer, message: ParsedMessage): { requests: ParsedRequest[], received: void | Promise<void> } {
+    return {
+      received: this.receiveRest(peer, message),
+      requests: message.requests.filter(({ request }) => request.type === 'new')
+    }
+  }
+
+  private receiveRest (peer: Peer, message: ParsedMessage): void | Promise<void> {
     const changes = message.requests.filter(({ request }) => request.type !== 'new')
     if (changes.length > 0) { this.init.onRequests(peer, changes) }
     for (const { id, status } of message.responses) {

@@ -17,7 +17,7 @@ export interface ParsedBlock {
 export interface ParsedRequest {
   request: GraphsyncRequest
 
-  /** How long it is in the message. */
+  /** How long it is in the message, or more where its values take more memory than that. */
   bytes: number
 }
 
@@ -41,6 +41,9 @@ export interface ParsedMessage {
 }
 
 const TYPES: Record<string, RequestType> = { n: 'new', c: 'cancel', u: 'update' }
+
+/** What a value counts for at least: an empty map is a byte in a message, and some 60 in memory. */
+const VALUE_BYTES = 16
 const STATUSES = new Set<number>(Object.values(GraphsyncStatus))
 
 /** Views of the bytes, not copies. Throws InvalidMessageError. */
@@ -126,7 +129,7 @@ function readBlock (reader: CborReader): ParsedBlock {
 }
 
 function readRequest (reader: CborReader): ParsedRequest {
-  const from = reader.at
+  const { at: from, values } = reader
   const request: Partial<GraphsyncRequest> = {}
   fields(reader, 'a request', key => {
     switch (key) {
@@ -140,7 +143,7 @@ function readRequest (reader: CborReader): ParsedRequest {
     }
     return true
   }, ['id', 'type'])
-  return { request: request as GraphsyncRequest, bytes: reader.at - from }
+  return { request: request as GraphsyncRequest, bytes: Math.max(reader.at - from, VALUE_BYTES * (reader.values - values)) }
 }
 
 function readResponse (reader: CborReader): ParsedResponse {

@@ -1,5 +1,6 @@
 import type { CID } from 'multiformats/cid'
 import { BlockTooLargeError, ContentNotFoundError, StalledError, TransferFailedError } from '../../shared/errors.ts'
+import { LongLoop } from '../../shared/event-loop.ts'
 import { Queue } from '../../shared/queue.ts'
 import { isThenable } from '../../shared/thenable.ts'
 import type { GraphsyncBlock, RequestOptions } from '../../shared/types/graphsync.ts'
@@ -39,6 +40,7 @@ export class OutgoingRequest extends Inflow {
   private readonly selector: SelectorNode
   private readonly traversal: Traversal
   private readonly prefix = new LocalPrefix()
+  private readonly loop = new LongLoop()
 
   /** Below this depth the responder does not walk: it lacks a block there. */
   private unfollowed: number | undefined
@@ -199,7 +201,8 @@ export class OutgoingRequest extends Inflow {
   /** A step before the peer was asked. */
   private localStep (link: PendingLink): GraphsyncBlock | Promise<GraphsyncBlock | undefined> {
     const { cid } = link
-    const bytes = this.local(cid)
+    const pause = this.loop.pause()
+    const bytes = pause == null ? this.local(cid) : pause.then(() => this.local(cid))
     if (bytes == null || bytes instanceof Promise) { return this.slowStep(link, undefined, undefined, bytes ?? MISSING) }
     this.prefix.add(keyOf(link.bytes), this.traversal.depth)
     this.traversal.follow(bytes)

@@ -242,6 +242,7 @@ export class StreamPool {
       this.count++
       next.resolve(undefined)
     }, REFUSED_DELAY)
+    this.checkEmpty()
   }
 }
 

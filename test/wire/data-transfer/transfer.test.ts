@@ -5,9 +5,10 @@ import type { LinkSystem } from '../../../src/shared/types.ts'
 import type { GraphsyncBlock } from '../../../src/shared/types/graphsync.ts'
 import { turnOfEventLoop } from '../../../src/shared/event-loop.ts'
 import { createLinkSystem } from '../../../src/store/link-system.ts'
-import { DATA_TRANSFER_EXTENSION, TransferType } from '../../../src/wire/data-transfer/constants.ts'
+import { DATA_TRANSFER_EXTENSION, DATA_TRANSFER_PROTOCOL, TransferType } from '../../../src/wire/data-transfer/constants.ts'
 import { createDataTransfer } from '../../../src/wire/data-transfer/index.ts'
 import { Manager } from '../../../src/wire/data-transfer/manager.ts'
+import { Network } from '../../../src/wire/data-transfer/network.ts'
 import { createGraphsync } from '../../../src/wire/graphsync/index.ts'
 import { chainOf, everything, forget, outcome } from '../graphsync/kit.ts'
 import { same } from '../graphsync/raw-peer.ts'
@@ -597,5 +598,25 @@ describe('data transfer: streams', () => {
         await raw.until(() => raw.requests.some(({ type }) => type === 'cancel'))
       })
     }
+  })
+})
+
+describe('a probe of a data transfer peer', () => {
+  it('fails on a stream that the peer has reset while libp2p opened it', async () => {
+    await using pair = await createPair()
+    const near = pair.a
+    const network = new Network({
+      libp2p: Object.assign(Object.create(near), {
+        dialProtocol: async (...args: Parameters<typeof near.dialProtocol>) => {
+          const stream = await near.dialProtocol(...args)
+          stream.abort(new Error('played'))
+          return stream
+        }
+      }),
+      openTimeout: 1_000,
+      onMessage: () => {}
+    })
+    await pair.b.handle(DATA_TRANSFER_PROTOCOL, () => {})
+    await rejects(network.probe(pair.b.peerId, {}), { name: 'ConnectionClosedError' })
   })
 })

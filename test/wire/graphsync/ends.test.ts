@@ -346,6 +346,25 @@ describe('graphsync: a request that cannot be made', () => {
   })
 })
 
+describe('graphsync: a request over blocks that are all here at once', () => {
+  it('lets others have their turn', async () => {
+    await using pair = await exchangePair()
+    const get = pair.local.blockstore.get.bind(pair.local.blockstore)
+    const chain = await chainOf(pair.local, 60)
+    pair.local.blockstore.get = (cid, options) => {
+      for (const until = performance.now() + 2; performance.now() < until;) { /* busy */ }
+      return get(cid, options)
+    }
+    const controller = new AbortController()
+    const timer = setTimeout(() => { controller.abort(new Error('enough')) }, 1)
+    const request = pair.requestor.request(pair.b.peerId, chain[0], everything, { signal: controller.signal })
+    const { cids, error } = await outcome(request)
+    clearTimeout(timer)
+    equal(error?.message, 'enough')
+    ok(cids.length < 30, `after ${cids.length} blocks`)
+  })
+})
+
 describe('graphsync: a walk over blocks that are all missing', () => {
   it('lets others have their turn', async () => {
     await using pair = await exchangePair()

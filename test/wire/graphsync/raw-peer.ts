@@ -9,7 +9,10 @@ export function framed (body: Uint8Array): Uint8Array {
   const prefix: number[] = []
   let rest = body.length
   for (; rest >= 0x80; rest >>>= 7) { prefix.push((rest & 0x7f) | 0x80) }
-  return Uint8Array.from([...prefix, rest, ...body])
+  const bytes = new Uint8Array(prefix.length + 1 + body.length)
+  bytes.set([...prefix, rest])
+  bytes.set(body, prefix.length + 1)
+  return bytes
 }
 
 /** A peer that plays graphsync by hand: what it receives is kept, what it sends is what it is told. */
