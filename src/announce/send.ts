@@ -1,5 +1,6 @@
 import { AnnounceError } from '../shared/errors.ts'
 import { checkAddr } from '../shared/multiaddrs/bytes.ts'
+import { reason } from '../shared/reason.ts'
 import { unlessAborted } from '../shared/unless-aborted.ts'
 import type { AnnounceResult, AnnounceSender } from '../shared/types.ts'
 import type { AbortOptions } from '@libp2p/interface'
@@ -26,7 +27,7 @@ export async function sendAnnounce (
       results.push({ sender, ...(recipients != null && { recipients }) })
     } catch (err) {
       options.signal?.throwIfAborted()
-      results.push({ sender, error: err instanceof Error ? err : new Error(String(err), { cause: err }) })
+      results.push({ sender, error: err instanceof Error ? err : new Error(reason(err), { cause: err }) })
     }
   }
   const errors = results.flatMap(({ error }) => error ?? [])

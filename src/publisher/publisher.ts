@@ -136,7 +136,7 @@ export class Publisher implements Startable, AsyncDisposable {
     return handleWebRequest(this.#handler, request)
   }
 
-  /** Reads the stored root and listens. Rejects with InvalidOptionError, or with what listening fails with. */
+  /** Reads the stored root and listens. Rejects with InvalidOptionError, or with what the datastore or listening fails with. */
   async start (options?: AbortOptions): Promise<void> {
     const starting = new AbortController()
     this.#starting.add(starting)

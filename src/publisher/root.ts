@@ -52,11 +52,17 @@ export class Root {
 
   async #stored (options?: AbortOptions): Promise<CID | undefined> {
     if (this.#datastore == null) { return undefined }
+    let bytes: Uint8Array
     try {
-      return CID.decode(await this.#datastore.get(this.#key, options))
-    } catch (cause) {
+      bytes = await this.#datastore.get(this.#key, options)
+    } catch (error) {
       options?.signal?.throwIfAborted()
-      if (isNotFound(cause)) { return undefined }
+      if (isNotFound(error)) { return undefined }
+      throw error
+    }
+    try {
+      return CID.decode(bytes)
+    } catch (cause) {
       throw new InvalidOptionError('datastore', `does not give the root at ${this.#key}`, { cause })
     }
   }

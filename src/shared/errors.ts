@@ -1,5 +1,6 @@
 import type { PeerId } from '@libp2p/interface'
 import type { CID } from 'multiformats/cid'
+import { reason } from './reason.ts'
 
 /** What every error of this package extends: `name` and `code` survive minifying, `cause` is kept. */
 export class DagsyncError extends Error {
@@ -326,8 +327,4 @@ export class AnnounceError extends AggregateError {
   constructor (errors: Error[], options?: ErrorOptions) {
     super(errors, `every announce sender failed: ${errors.map(reason).join('; ')}`, options)
   }
-}
-
-function reason (cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause)
 }

@@ -141,14 +141,14 @@ export class Session {
   async syncEntries ({ id, multiaddrs }: PeerInfo, { cids, concurrency, hook, ...init }: EntriesInit): Promise<void> {
     const handler = this.#handlers.get(id)
     const to = { peerId: id, addrs: multiaddrs }
-    return this.#run(init, async run => handler.beside(async () => {
+    return this.#run(init, async run => handler.beside(async () => run.orLeave(async () => {
       run.watch()
       const place = await this.#place(handler, to, run)
       await each(cids, concurrency, run, async cid => {
         const ofChain: BlockHook | undefined = hook && ((peerId, block, actions) => hook(peerId, block, actions, cid))
         await this.#pull(place, { ...init, cid, hook: ofChain, schemaType: 'EntryChunk' })
       })
-    }))
+    })))
   }
 
   async announce (cid: CID, publisher: PeerInfo, options?: AbortOptions): Promise<void> {

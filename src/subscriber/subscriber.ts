@@ -73,8 +73,11 @@ export class Subscriber implements Startable, AsyncDisposable {
       const session = this.#session
       this.#session = undefined
       this.#stopped = true
-      await session?.stop()
-      this.#events.end()
+      try {
+        await session?.stop()
+      } finally {
+        this.#events.end()
+      }
     })
   }
 

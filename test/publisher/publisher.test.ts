@@ -217,6 +217,13 @@ describe('the root', () => {
     equal(publisher.root, ONE)
   })
 
+  it('that a datastore fails to give: the start fails with its error', async () => {
+    const datastore = new MemoryDatastore()
+    const error = new Error('the disk is gone')
+    datastore.get = () => { throw error }
+    await rejects(make({}, { datastore }).start(), error)
+  })
+
   it('that is stored in another form fails the start, which may be tried again', async () => {
     const datastore = new MemoryDatastore()
     const key = new Key(`/dagsync/v1/no-topic/root/${id}`)

@@ -134,6 +134,21 @@ for (const transport of faultyTransports) {
       held.open()
     })
 
+    it('an aborted one whose hook never returns leaves nothing of the publisher behind', async () => {
+      await using net = new TestNet()
+      const { publisher, source } = await publisherOf(transport, net)
+      const { entries: [entry] } = await adChain(source, 1, { chunks: 2 })
+      const { subscriber } = await transport.subscriber(net, { ...QUICK, idleHandlerTTL: 1 })
+      const controller = new AbortController()
+      const blockHook = async (): Promise<never> => {
+        controller.abort(new Error('enough'))
+        return Promise.withResolvers<never>().promise
+      }
+      await rejects(inTime(subscriber.syncEntries(publisher.info, entry, { signal: controller.signal, blockHook })), /enough/)
+      await new Promise(resolve => setTimeout(resolve, 50)) // timers keep their order: this one comes after that of the handler
+      equal(subscriber.removeHandler(publisher.id), false)
+    })
+
     it('that never end: the depth limit holds', async () => {
       await using net = new TestNet()
       const { publisher, source } = await publisherOf(transport, net)

@@ -59,7 +59,7 @@ for (const transport of transports) {
       await using net = new TestNet()
       const { info } = await transport.publisher(net, { chain: 1 })
       const { subscriber } = await transport.subscriber(net)
-      for (const thrown of [undefined, null, 'text', { then: 1 }]) {
+      for (const thrown of [undefined, null, 'text', { then: 1 }, Object.create(null)]) {
         const blockHook = async (): Promise<never> => Promise.reject(thrown)
         await rejects(subscriber.sync(info, { blockHook }), error => {
           const { name, cause } = error as Error

@@ -192,6 +192,20 @@ describe('a store with a block that is not what its CID says', () => {
   })
 })
 
+describe('a blockstore that throws what is no error, and no text', () => {
+  it('fails an announced sync with one event', async () => {
+    await using net = new TestNet()
+    const { info, cids } = await net.publisher({ chain: 1 })
+    const linkSystem = createLinkSystem()
+    const cause = Object.create(null)
+    linkSystem.blockstore.put = () => { throw cause }
+    const { subscriber } = await net.subscriber({ receiver: {}, components: { linkSystem } })
+    const events = subscriber.onSyncFinished()
+    await subscriber.announce(cids[0], info)
+    equal((await next(events)).error?.cause, cause)
+  })
+})
+
 describe('a blockstore with errors of another realm', () => {
   for (const transport of transports) {
     it(`lacks a block where one is named NotFoundError (${transport.name})`, async () => {

@@ -9,6 +9,7 @@ import { createHttpClient } from '../../src/syncers/httpsync/client.node.ts'
 import { createHttpSyncer, HttpSyncer } from '../../src/syncers/index.ts'
 import { createLinkSystem } from '../../src/store/link-system.ts'
 import { encodeSignedHead } from '../../src/syncers/httpsync/signed-head.ts'
+import { readBlock } from '../../src/store/read.ts'
 import { chain } from '../../src/testing/chain.ts'
 import { exploreAll, exploreRecursive, exploreRecursiveEdge, matcher } from '../../src/traversal/builders.ts'
 import { AheadBudget } from '../../src/syncers/httpsync/ahead.ts'
@@ -364,6 +365,23 @@ describe('an HTTP syncer', () => {
     await own.stop()
     await rejects(own.head(), { name: 'HeadQueryError', message: /stopped/ })
     await client.stop()
+  })
+
+  it('keeps nothing of the buffers of a fetch that it is given', async () => {
+    const linkSystem = createLinkSystem()
+    const cid = await linkSystem.store({ hello: 'world' })
+    const bytes = await readBlock(linkSystem.blockstore, cid)
+    const reused = Buffer.alloc(4096)
+    const start = (controller: ReadableStreamDefaultController): void => {
+      controller.enqueue(reused.fill(bytes, 0, bytes.length).subarray(0, bytes.length))
+      controller.close()
+    }
+    const fetch = async (): Promise<Response> => new Response(new ReadableStream({ start }))
+    const here = createLinkSystem()
+    await using syncer = createHttpSyncer({ linkSystem: here, fetch }, { peerId: { toString: () => 'peer' } as any, addrs: [addrOf({ port: 1 })] })
+    await syncer.sync(cid, matcher())
+    reused.fill(0)
+    deepEqual(await readBlock(here.blockstore, cid), bytes)
   })
 
   it('uses a fetch that it is given', async () => {

@@ -90,8 +90,11 @@ export class DtsyncNode {
     this.users--
     await this.turns.take(async () => {
       if (this.users > 0 || this.graphsync == null) { return }
-      await this.transfers.stop()
-      await this.graphsync.stop()
+      try {
+        await this.transfers.stop()
+      } finally {
+        await this.graphsync.stop()
+      }
     })
   }
 

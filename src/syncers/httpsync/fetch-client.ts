@@ -111,7 +111,7 @@ async function readBody (response: Response, url: string, { maxBodySize, onBody 
     onBody?.(size)
     return parts.push(part) > 0
   })
-  return parts.length === 1 ? parts[0].slice() : concat(parts) // a part may be a little of a big buffer
+  return parts.length === 1 ? new Uint8Array(parts[0]) : concat(parts) // copied: a part may be a little of a big buffer, or a Buffer
 }
 
 /** Ends at the end of the body or when `take` returns false or throws; the stream is read to its end or cancelled. */

@@ -4,6 +4,7 @@ import { InvalidOptionError } from '../../shared/errors.ts'
 import { Turns } from '../../shared/turns.ts'
 import { HttpStreamServer } from '../../wire/http-stream/server.ts'
 import type { HttpAnswer, HttpHandler, HttpRequest } from './http-types.ts'
+import { lastSegment, requestPath } from './request-path.ts'
 
 const nodes = new WeakMap<Libp2p, HttpNode>()
 
@@ -76,24 +77,33 @@ class HttpNode implements HttpHandler {
 
   async remove (handler: HttpHandler): Promise<void> {
     await this.turns.take(async () => {
-      this.handlers = this.handlers.filter(other => other !== handler)
-      if (this.handlers.length === 0) { await this.server.stop() }
+      const left = this.handlers.filter(other => other !== handler)
+      try {
+        if (left.length === 0) { await this.server.stop() } // until then requests come
+      } finally {
+        this.handlers = left
+      }
     })
   }
 
   handle (request: HttpRequest): HttpAnswer | Promise<HttpAnswer> {
     const [first, ...others] = this.handlers
     const answer = first.handle(request)
-    return others.length === 0 ? answer : this.orOthers(request, answer, others)
+    return others.length === 0 || isForHead(request) ? answer : this.orOthers(request, answer, others)
   }
 
   private async orOthers (request: HttpRequest, first: HttpAnswer | Promise<HttpAnswer>, others: HttpHandler[]): Promise<HttpAnswer> {
-    const answer = await first
-    if (answer.status !== 404) { return answer }
+    let answer = await first
     for (const other of others) {
+      if (answer.status !== 404 && answer.status < 500) { break }
       const next = await other.handle(request)
-      if (next.status !== 404) { return next }
+      if (next.status !== 404) { answer = next } // that a store fails says less than a block, and more than that there is none
     }
     return answer
   }
+}
+
+function isForHead ({ path }: HttpRequest): boolean {
+  const target = requestPath(path)
+  return typeof target !== 'string' && lastSegment(target.path) === 'head'
 }

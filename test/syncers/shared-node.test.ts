@@ -1,0 +1,94 @@
+import { equal, rejects } from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { generateKeyPair } from '@libp2p/crypto/keys'
+import { MemoryBlockstore } from 'blockstore-core'
+import { createLinkSystem } from '../../src/store/link-system.ts'
+import { Subscriber } from '../../src/subscriber/subscriber.ts'
+import { TestNet } from '../../src/testing/index.ts'
+import { inTime, rest, TOPIC } from '../support/hall.ts'
+import { transports } from '../support/transports.ts'
+
+const [dtsync, ipnisync] = transports.filter(({ isHttp }) => !isHttp)
+
+describe('publishers and subscribers of one node', () => {
+  it('with limits that differ: the later one has none, until the other one has left the node', async () => {
+    await using net = new TestNet()
+    const { info, cids } = await dtsync.publisher(net, { chain: 1 })
+    const libp2p = await net.node()
+    const first = await dtsync.subscriber(net, { components: { libp2p }, maxGraphsyncRequests: { outbound: 7 } })
+    const second = await dtsync.subscriber(net, { components: { libp2p }, maxGraphsyncRequests: { outbound: 8 } })
+    equal(String(await first.subscriber.sync(info)), String(cids[0]))
+    await rejects(second.subscriber.sync(info), { name: 'InvalidOptionError', field: 'maxGraphsyncRequests.outbound' })
+    await first.subscriber.stop()
+    equal(String(await inTime(second.subscriber.sync(info))), String(cids[0]))
+  })
+
+  for (const transport of [dtsync, ipnisync]) {
+    it(`one whose store fails keeps nobody from the blocks of another one (${transport.name})`, async () => {
+      await using net = new TestNet()
+      const privateKey = await generateKeyPair('Ed25519')
+      const libp2p = await net.node({ privateKey })
+      const broken = new MemoryBlockstore()
+      broken.has = broken.get = () => { throw new Error('the disk is gone') }
+      const components = { libp2p, privateKey }
+      await transport.publisher(net, { topic: '/broken', components: { ...components, linkSystem: createLinkSystem({ blockstore: broken }) } })
+      const { info, cids } = await transport.publisher(net, { chain: 2, components })
+      const { subscriber } = await transport.subscriber(net)
+      await inTime(subscriber.sync(info, { cid: cids[0] }))
+    })
+  }
+
+  it('requests that come while the last one leaves are answered as before (ipnisync)', async () => {
+    await using net = new TestNet()
+    const privateKey = await generateKeyPair('Ed25519')
+    const libp2p = await net.node({ privateKey })
+    const { publisher, info, cids } = await ipnisync.publisher(net, { chain: 2, components: { libp2p, privateKey } })
+    const { subscriber } = await ipnisync.subscriber(net, { httpRetry: false })
+    await subscriber.sync(info, { cid: cids[1] }) // which keeps a stream
+    const unhandle = libp2p.unhandle.bind(libp2p)
+    const [reached, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    libp2p.unhandle = async protocols => {
+      reached.resolve()
+      await gate.promise
+      await unhandle(protocols)
+    }
+    const stopping = publisher.stop()
+    await reached.promise
+    await inTime(subscriber.sync(info, { cid: cids[0] })).finally(gate.resolve)
+    await stopping
+  })
+
+  it('one whose stop fails has left all the same: the protocols are free', async () => {
+    await using net = new TestNet()
+    const privateKey = await generateKeyPair('Ed25519')
+    const libp2p = await net.node({ privateKey })
+    const { publisher } = await dtsync.publisher(net, { components: { libp2p, privateKey } })
+    const unhandle = libp2p.unhandle.bind(libp2p)
+    libp2p.unhandle = async protocols => {
+      await unhandle(protocols)
+      if (String(protocols).startsWith('/legs/head')) { throw new Error('the peer store is gone') }
+    }
+    const before = libp2p.getProtocols().filter(protocol => /graphsync|datatransfer|legs/.test(protocol)).length
+    equal(before, 3)
+    await rejects(publisher.stop(), /the peer store is gone/)
+    equal(libp2p.getProtocols().filter(protocol => /graphsync|datatransfer|legs/.test(protocol)).length, 0)
+  })
+
+  it('a subscriber whose stop fails has left all the same, and its readers end', async () => {
+    await using net = new TestNet()
+    const { info } = await dtsync.publisher(net, { chain: 1 })
+    const libp2p = await net.node()
+    const subscriber = new Subscriber({ libp2p, linkSystem: createLinkSystem() }, { topic: TOPIC })
+    await subscriber.start()
+    const events = subscriber.onSyncFinished()
+    await subscriber.sync(info)
+    const unhandle = libp2p.unhandle.bind(libp2p)
+    libp2p.unhandle = async protocols => {
+      await unhandle(protocols)
+      throw new Error('the peer store is gone')
+    }
+    await rejects(subscriber.stop(), /the peer store is gone/)
+    equal((await rest(events)).length, 1)
+    equal(libp2p.getProtocols().filter(protocol => /graphsync|datatransfer/.test(protocol)).length, 0)
+  })
+})
