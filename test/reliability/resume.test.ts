@@ -103,6 +103,21 @@ describe('resuming', () => {
 })
 
 describe('resuming over dtsync', () => {
+  it('lets the event loop turn while it walks over what is stored here, so that it can be aborted', async () => {
+    await using net = new TestNet()
+    const dtsync = transports.find(({ name }) => name === 'dtsync') as Transport
+    const { info, cids, linkSystem: source } = await dtsync.publisher(net, { chain: 5_000 })
+    const { subscriber, linkSystem } = await dtsync.subscriber(net)
+    for (const cid of cids) { await linkSystem.put(cid, await readBlock(source.blockstore, cid)) }
+    const controller = new AbortController()
+    let calls = 0
+    await rejects(subscriber.sync(info, {
+      signal: controller.signal,
+      blockHook: () => { if (calls++ === 0) { setImmediate(() => { controller.abort(new Error('enough')) }) } }
+    }), /enough/)
+    ok(calls < cids.length, `${calls} blocks`)
+  })
+
   it('does not stall while a slow publisher walks for long over what is stored here', async () => {
     await using net = new TestNet()
     const dtsync = transports.find(({ name }) => name === 'dtsync') as Transport

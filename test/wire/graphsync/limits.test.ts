@@ -3,9 +3,12 @@ import { describe, it } from 'node:test'
 import * as dagCbor from '@ipld/dag-cbor'
 import type { CID } from 'multiformats/cid'
 import type { GraphsyncRequest } from '../../../src/shared/types/graphsync.ts'
+import { createLinkSystem } from '../../../src/store/link-system.ts'
 import { GraphsyncStatus, MAX_MESSAGE_BLOCKS, MAX_REQUESTS } from '../../../src/wire/graphsync/constants.ts'
+import { Exchange } from '../../../src/wire/graphsync/exchange.ts'
 import { until } from '../../memory/kit.ts'
-import { chainOf, everything, exchangePair, fetchAll } from './kit.ts'
+import { createNode } from '../nodes.ts'
+import { chainOf, everything, exchangePair, fetchAll, outcome } from './kit.ts'
 import { RawPeer } from './raw-peer.ts'
 
 const KiB = 1024
@@ -34,6 +37,43 @@ describe('graphsync: messages', () => {
       equal(messages.length < count, together, 'more than one where there is room')
     })
   }
+})
+
+describe('graphsync: many peers that are served at once', () => {
+  it('take turns: what comes in waits for one of the walks, not for all of them', async () => {
+    const nodes = await Promise.all(Array.from({ length: 21 }, async () => await createNode('noise')))
+    await using stack = new AsyncDisposableStack()
+    stack.defer(async () => { await Promise.all(nodes.map(async node => { await node.stop() })) })
+    const [server, ...guests] = nodes
+    const remote = createLinkSystem()
+    const [root] = await chainOf(remote, 3_000)
+    const get = remote.blockstore.get.bind(remote.blockstore)
+    let loads = 0
+    remote.blockstore.get = (...args) => {
+      loads++
+      return get(...args)
+    }
+    const responder = stack.use(new Exchange({ libp2p: server, linkSystem: remote }))
+    responder.addValidator(() => ({ accept: true }))
+    await responder.start()
+    const requestors = guests.map(libp2p => stack.use(new Exchange({ libp2p, linkSystem: createLinkSystem() })))
+    await Promise.all(requestors.map(async (requestor, i) => {
+      await requestor.start()
+      await guests[i].dial(server.getMultiaddrs())
+    }))
+    let most = 0
+    let turning = true
+    const turn = (): void => {
+      most = Math.max(most, loads)
+      loads = 0
+      if (turning) { setImmediate(turn) }
+    }
+    turn()
+    const outcomes = await Promise.all(requestors.map(async requestor => await outcome(requestor.request(server.peerId, root, everything))))
+    turning = false
+    for (const { cids } of outcomes) { equal(cids.length, 3_000) }
+    ok(most < 4_000, `${most} blocks in one turn of the event loop`)
+  })
 })
 
 describe('graphsync: requests in progress', () => {
