@@ -1,4 +1,4 @@
-import { AnnounceError } from '../shared/errors.ts'
+import { AnnounceError, InvalidOptionError } from '../shared/errors.ts'
 import { checkAddr } from '../shared/multiaddrs/bytes.ts'
 import { reason } from '../shared/reason.ts'
 import { unlessAborted } from '../shared/unless-aborted.ts'
@@ -11,13 +11,14 @@ import type { CID } from 'multiformats/cid'
  * Tells a head to every sender, one after the other. One result for each, in order; none when there are no senders or
  * nothing to announce. Go: announce.Send.
  *
- * Throws InvalidMultiaddrError, AnnounceError when all of them failed, and the signal's reason.
+ * Throws InvalidOptionError, InvalidMultiaddrError, AnnounceError when all of them failed, and the signal's reason.
  */
 export async function sendAnnounce (
   cid: CID, addrs: Multiaddr[], senders: AnnounceSender[], options: AbortOptions = {}
 ): Promise<AnnounceResult[]> {
-  addrs.forEach(checkAddr)
+  if (!Array.isArray(senders)) { throw new InvalidOptionError('senders', 'must be a list of announce senders') }
   if (cid == null || senders.length === 0) { return [] }
+  addrs.forEach(checkAddr)
   const results: AnnounceResult[] = []
   for (const sender of senders) {
     options.signal?.throwIfAborted()

@@ -5,7 +5,7 @@ import { checkObject, toCid } from '../shared/check.ts'
 import { checkComponents, pubsubOf } from '../shared/components.ts'
 import { MAX_ANNOUNCE_ADDRS } from '../shared/constants.ts'
 import { InvalidOptionError } from '../shared/errors.ts'
-import { stripPeerId } from '../shared/multiaddrs.ts'
+import { isHttpAddr, stripPeerId } from '../shared/multiaddrs.ts'
 import type {
   DtsyncPublisherInit, HttpPublisherInit, IpnisyncPublisherInit, PublisherComponents, PublisherInit, PubSub
 } from '../shared/types.ts'
@@ -114,10 +114,12 @@ function httpConfig (http: HttpPublisherInit, libp2p?: Libp2p, privateKey?: Priv
   if (http.handlerPath != null && !isPath(http.handlerPath)) {
     throw new InvalidOptionError('http.handlerPath', "must be a path, such as 'ipni/provider'")
   }
+  const addrs = toAddrs('http.addrs', http.addrs)
+  if (addrs?.every(isHttpAddr) === false) { throw new InvalidOptionError('http.addrs', 'must be HTTP addresses, such as /dns/example.com/tcp/443/https') }
   return {
     ...http,
     privateKey,
-    addrs: toAddrs('http.addrs', http.addrs)?.map(stripPeerId),
+    addrs: addrs?.map(stripPeerId),
     listen: http.listen == null ? undefined : parseListen(http.listen)
   }
 }

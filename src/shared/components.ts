@@ -1,4 +1,5 @@
-import type { Libp2p } from '@libp2p/interface'
+import { isPeerId, type Libp2p } from '@libp2p/interface'
+import { isMultiaddr } from '@multiformats/multiaddr'
 import { InvalidOptionError } from './errors.ts'
 import { isThenable } from './thenable.ts'
 import type { PubSub } from './types.ts'
@@ -26,6 +27,12 @@ export function checkComponents (components: Components | undefined): void {
   has('datastore', datastore, 'put', 'must be a datastore')
   has('logger', logger, 'forComponent', 'must be a logger, such as defaultLogger() of @libp2p/logger')
   has('metrics', metrics, 'registerCounter', 'must be metrics of js-libp2p')
+}
+
+/** Whom a syncer asks, and where. Throws InvalidOptionError. */
+export function checkPublisher ({ peerId, addrs }: { peerId: unknown, addrs?: unknown }): void {
+  if (!isPeerId(peerId)) { throw new InvalidOptionError('peerId', 'must be a peer id') }
+  if (addrs !== undefined && !(Array.isArray(addrs) && addrs.every(isMultiaddr))) { throw new InvalidOptionError('addrs', 'must be a list of multiaddrs') }
 }
 
 /** The node's own pubsub service, under the name that is usual. */

@@ -93,6 +93,7 @@ export class Session {
     })
     if (config.receiver != null) {
       this.#pubsub = components.pubsub ?? pubsubOf(libp2p)
+      if (config.topic != null && this.#pubsub == null) { this.#log?.('no pubsub: only what announce() is told is heard') }
       this.#receiver = new Receiver({ pubsub: this.#pubsub, peerId: libp2p?.peerId, logger }, { ...config.receiver, topic: config.topic })
       takeEach(this.#receiver, announce => {
         this.#metrics?.announce()

@@ -72,6 +72,7 @@ describe('options', () => {
     ['IPv6 without brackets', 'http.listen', { http: { listen: '::1:80' } }],
     ['a URL to listen on', 'http.listen', { http: { listen: 'http://127.0.0.1:80' } }],
     ['addresses that are text', 'http.addrs', { http: { addrs: ['/ip4/1.2.3.4/tcp/80/http'] as any } }],
+    ['addresses that are not HTTP ones', 'http.addrs', { http: { addrs: [multiaddr('/ip4/1.2.3.4/tcp/80')] } }],
     ['one address in place of a list', 'announceAddrs', { announceAddrs: multiaddr('/ip4/1.2.3.4/tcp/80/http') as any }],
     ['one sender in place of a list', 'senders', { senders: { send: async () => ({}) } as any }],
     ['a sender that cannot send', 'senders', { senders: [{}] as any }],

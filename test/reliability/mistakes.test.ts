@@ -6,7 +6,7 @@ import { multiaddr } from '@multiformats/multiaddr'
 import { announceFromJson, decodeAnnounce, encodeAnnounce, httpSender, Receiver, sendAnnounce } from '../../src/announce/index.ts'
 import { createLinkSystem, createPublisher, createSubscriber } from '../../src/index.ts'
 import { filterPublic, findHttpAddrs, multiaddrToUrl, parseMultiaddrs, parsePeers, peerIdOf, stripPeerId } from '../../src/shared/multiaddrs.ts'
-import { createHttpSyncer } from '../../src/syncers/index.ts'
+import { createDtsyncSyncer, createHttpSyncer, createIpnisyncSyncer } from '../../src/syncers/index.ts'
 import { dagsyncSelector, recursionLimitNone, walk } from '../../src/traversal/index.ts'
 import { randomCid, randomPeer } from '../support/hall.ts'
 
@@ -52,6 +52,11 @@ const mistakes: Record<string, [name: string, what: string | undefined, mistake:
   'bytes before the CID': [OPTION, 'cid', () => linkSystem.put(any(new Uint8Array(1)), any(cid))],
   'the name of a codec': [OPTION, 'codec', () => linkSystem.store({}, { codec: any('dag-cbor') })],
   'the name of a hasher': [OPTION, 'hasher', () => linkSystem.store({}, { hasher: any('sha2-256') })],
+  'text as the peer of an HTTP syncer': [OPTION, 'peerId', () => createHttpSyncer({ linkSystem }, { peerId: any(`${id}`), addrs: [addr] })],
+  'text as an address of an HTTP syncer': [OPTION, 'addrs', () => createHttpSyncer({ linkSystem }, { peerId: id, addrs: any([text]) })],
+  'text as the peer of a syncer over streams': [OPTION, 'peerId', () => createIpnisyncSyncer({ linkSystem, libp2p: any({}) }, { peerId: any(`${id}`) })],
+  'text as an address of a dtsync syncer': [OPTION, 'addrs', () => createDtsyncSyncer({ linkSystem, libp2p: any({}) }, { peerId: id, topic: '/t', addrs: any([text]) })],
+  'one sender in place of a list': [OPTION, 'senders', () => sendAnnounce(cid, [addr], any(httpSender({ urls: ['http://127.0.0.1:9'], peerId: id })))],
   'a head that is not there': [OPTION, 'root', () => syncer.sync(any(undefined), all)],
   'a head that was not awaited': [OPTION, 'root', () => syncer.sync(any(Promise.resolve(cid)), all)],
   'a walk from text': [OPTION, 'root', () => walk(any(`${cid}`), all, async () => new Uint8Array(1)).next()],

@@ -86,7 +86,7 @@ describe('address book', () => {
   it('takes no time to live that is none, and checks its options', () => {
     const { book } = bookAt()
     book.add(a, addrs, 0)
-    book.add(a, addrs, NaN)
+    throws(() => book.add(a, addrs, NaN), { name: 'InvalidOptionError', field: 'ttl' })
     book.add(a, [], 100)
     deepEqual(book.get(a), [])
     throws(() => createAddressBook({ maxAddrsPerPeer: 0 }), { name: 'InvalidOptionError', field: 'maxAddrsPerPeer' })

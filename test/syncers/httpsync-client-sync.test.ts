@@ -13,7 +13,7 @@ import { readBlock } from '../../src/store/read.ts'
 import { chain } from '../../src/testing/chain.ts'
 import { exploreAll, exploreRecursive, exploreRecursiveEdge, matcher } from '../../src/traversal/builders.ts'
 import { AheadBudget } from '../../src/syncers/httpsync/ahead.ts'
-import { inTime, until } from '../support/hall.ts'
+import { inTime, randomPeer, until } from '../support/hall.ts'
 import { carriers } from './carriers.ts'
 import { addrOf, publish } from './httpsync-servers.ts'
 import type { HttpSyncerInit, LinkSystem, SyncedBlock, SyncerSyncOptions } from '../../src/syncers/index.ts'
@@ -338,8 +338,8 @@ for (const carrier of carriers) {
 }
 
 describe('an HTTP syncer', () => {
-  it('checks its options', () => {
-    const peerId = { toString: () => 'peer' } as any
+  it('checks its options', async () => {
+    const peerId = await randomPeer()
     const make = (init: object, linkSystem: any = createLinkSystem()): unknown =>
       createHttpSyncer({ linkSystem }, { peerId, addrs: [addrOf({ port: 1 })], ...init })
     for (const [field, value] of Object.entries({ peerId: undefined, addrs: undefined, httpTimeout: 0, maxBlockSize: NaN })) {

@@ -119,7 +119,7 @@ export function multiaddrFromBytes (bytes: Uint8Array): Multiaddr {
 
 /** Throws InvalidMultiaddrError. */
 export function checkAddr (addr: unknown): void {
-  if (!isMultiaddr(addr)) { throw new InvalidMultiaddrError(`${JSON.stringify(addr)} is no multiaddr; parseMultiaddrs() makes them of text`) }
+  if (!isMultiaddr(addr)) { throw new InvalidMultiaddrError(`${String(addr)} is no multiaddr; parseMultiaddrs() makes them of text`) }
 }
 
 /** The components, each with its bytes. */

@@ -9,6 +9,8 @@ import type { LinkSystem } from './store.ts'
 export interface PublisherComponents {
   /** Where the blocks are that are served. */
   linkSystem: LinkSystem
+
+  /** Serves over libp2p. Absent: only HTTP. */
   libp2p?: Libp2p
 
   /** Absent: `libp2p.services.pubsub` when there is one. */
@@ -29,7 +31,7 @@ export interface PublisherComponents {
 
 /** Each transport: absent is its default, false is off. Nothing left to serve on: InvalidOptionError. */
 export interface PublisherInit {
-  /** The gossip topic, e.g. '/indexer/ingest/mainnet'. */
+  /** What it is announced on over gossip, and the head's over dtsync: e.g. '/indexer/ingest/mainnet'. */
   topic?: string
 
   /** The head at the start. Absent: what the datastore has. */
@@ -81,7 +83,7 @@ export interface HttpPublisherInit {
   /** 'host:port'; port 0 takes a free one. Absent: no server, mount handleRequest(). */
   listen?: string
 
-  /** Where handleRequest() is reachable when it is mounted elsewhere. */
+  /** Where handleRequest() is reachable when it is mounted elsewhere: HTTP addresses, without the handlerPath. */
   addrs?: Multiaddr[]
 
   /** A path that all resources are under, such as 'ipni-provider'. */

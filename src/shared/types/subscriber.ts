@@ -33,7 +33,7 @@ export interface SubscriberComponents {
 }
 
 export interface SubscriberInit {
-  /** e.g. '/indexer/ingest/mainnet'; needed for announcements over gossip. */
+  /** e.g. '/indexer/ingest/mainnet'; needed for announcements over gossip, and for dtsync. */
   topic?: string
 
   /** Present: listen for announcements. */
@@ -220,10 +220,7 @@ export interface SegmentSyncActions {
   /** The CID that the next segment begins at; undefined: this segment is the last one. Without segments it does nothing. */
   setNextSyncCid(cid: CID | undefined): void
 
-  /**
-   * Fails the sync with SegmentSyncError at the end of the segment, or of the sync where it has none: until then the hook is called
-   * for further blocks, and may take it back (undefined). To end a sync at once, throw.
-   */
+  /** Fails the sync (SegmentSyncError) at the end of its segment, unless taken back until then by undefined. To end it at once, throw. */
   failSync(error: Error | undefined): void
 }
 
@@ -319,14 +316,16 @@ export type EntriesHook = (
 
 /** A sync that moved latest, or an announce-started one that failed, unless it was refused (TransferRejectedError). Go: SyncFinished. */
 export interface SyncFinished {
+  /** Latest now; of one that failed, what was announced. */
   cid: CID
   peerId: PeerId
 
-  /** How many block loads the sync made, local ones included. */
+  /** How many block loads the sync made, local ones included; 0 of one that failed. */
   count: number
   error?: Error
 }
 
+/** The publisher's head is known; a block was loaded, from the store (`local`) or not, the count-th one; a segment begins at `next`. */
 export type SyncProgressEvents =
   ProgressEvent<'dagsync:head', CID> |
   ProgressEvent<'dagsync:block', { cid: CID, bytes: number, count: number, local: boolean }> |

@@ -3,7 +3,7 @@ import type { AbortOptions, Libp2p, PeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { CID } from 'multiformats/cid'
 import { toCid } from '../../shared/check.ts'
-import { checkNode } from '../../shared/components.ts'
+import { checkNode, checkPublisher } from '../../shared/components.ts'
 import { InvalidOptionError } from '../../shared/errors.ts'
 import { LONGEST_TIMER, positive } from '../../shared/positive.ts'
 import { makeReachable } from '../../shared/reachable.ts'
@@ -76,7 +76,7 @@ export class DtsyncSyncer implements Syncer, AsyncDisposable {
     const { linkSystem, libp2p, client } = components
     if (linkSystem == null) { throw new InvalidOptionError('linkSystem', 'is missing') }
     checkNode(libp2p)
-    if (init.peerId == null) { throw new InvalidOptionError('peerId', 'is missing') }
+    checkPublisher(init)
     if (typeof init.topic !== 'string') { throw new InvalidOptionError('topic', 'must be a string') }
     const { headTimeout, stallTimeout, maxBlockSize } = init
     for (const [field, limit] of Object.entries({ headTimeout, stallTimeout })) {

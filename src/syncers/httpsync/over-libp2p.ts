@@ -2,7 +2,7 @@
 import type { ComponentLogger, Libp2p, PeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import { HTTP_STREAM_PROTOCOL, IPNI_PATH, USER_AGENT } from '../../shared/constants.ts'
-import { checkNode } from '../../shared/components.ts'
+import { checkNode, checkPublisher } from '../../shared/components.ts'
 import { HttpStatusError, InvalidMessageError, TransferFailedError, TransportUnavailableError } from '../../shared/errors.ts'
 import { makeReachable } from '../../shared/reachable.ts'
 import type { LinkSystem } from '../../shared/types.ts'
@@ -49,6 +49,7 @@ export class IpnisyncSyncer extends HttpSyncer {
   constructor (components: IpnisyncSyncerComponents, init: IpnisyncSyncerInit) {
     const { libp2p } = components
     checkNode(libp2p)
+    checkPublisher(init)
     const { peerId, addrs = [] } = init
     const streams = components.streams ?? createHttpStreams(libp2p)
     const client = new StreamsToPeer(libp2p, streams, peerId, addrs)

@@ -5,6 +5,7 @@ import type { AbortOptions, ComponentLogger, PeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { CID } from 'multiformats/cid'
 import { HTTP_RETRY, HTTP_TIMEOUT, MAX_BLOCK_SIZE, PREFETCH } from '../../shared/constants.ts'
+import { checkPublisher } from '../../shared/components.ts'
 import { HeadQueryError, InvalidOptionError, UnexpectedSignerError } from '../../shared/errors.ts'
 import { LongLoop } from '../../shared/event-loop.ts'
 import { LONGEST_TIMER } from '../../shared/positive.ts'
@@ -263,10 +264,9 @@ function checkInit ({ linkSystem }: HttpSyncerComponents, init: HttpSyncerInit):
   httpRetry: HttpRetry | false
   maxBlockSize: number
 } {
-  const { peerId, addrs, httpTimeout = HTTP_TIMEOUT, httpRetry = HTTP_RETRY, maxBlockSize = MAX_BLOCK_SIZE } = init
+  const { httpTimeout = HTTP_TIMEOUT, httpRetry = HTTP_RETRY, maxBlockSize = MAX_BLOCK_SIZE } = init
   if (linkSystem == null) { throw new InvalidOptionError('linkSystem', 'is missing') }
-  if (peerId == null) { throw new InvalidOptionError('peerId', 'is missing') }
-  if (!Array.isArray(addrs)) { throw new InvalidOptionError('addrs', 'must be an array') }
+  checkPublisher({ ...init, addrs: init.addrs ?? null }) // they are needed
   checkRange('httpTimeout', httpTimeout, 1, LONGEST_TIMER)
   checkRange('maxBlockSize', maxBlockSize, 1, Number.MAX_SAFE_INTEGER)
   if (httpRetry !== false) {
