@@ -201,8 +201,7 @@ export class OutgoingRequest extends Inflow {
   /** A step before the peer was asked. */
   private localStep (link: PendingLink): GraphsyncBlock | Promise<GraphsyncBlock | undefined> {
     const { cid } = link
-    const pause = this.loop.pause()
-    const bytes = pause == null ? this.local(cid) : pause.then(() => this.local(cid))
+    const bytes = this.loop.pause()?.then(() => this.local(cid)) ?? this.local(cid)
     if (bytes == null || bytes instanceof Promise) { return this.slowStep(link, undefined, undefined, bytes ?? MISSING) }
     this.prefix.add(keyOf(link.bytes), this.traversal.depth)
     this.traversal.follow(bytes)
