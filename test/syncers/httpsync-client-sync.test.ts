@@ -378,7 +378,7 @@ describe('an HTTP syncer', () => {
     }
     const fetch = async (): Promise<Response> => new Response(new ReadableStream({ start }))
     const here = createLinkSystem()
-    await using syncer = createHttpSyncer({ linkSystem: here, fetch }, { peerId: { toString: () => 'peer' } as any, addrs: [addrOf({ port: 1 })] })
+    await using syncer = createHttpSyncer({ linkSystem: here, fetch }, { peerId: await randomPeer(), addrs: [addrOf({ port: 1 })] })
     await syncer.sync(cid, matcher())
     reused.fill(0)
     deepEqual(await readBlock(here.blockstore, cid), bytes)
