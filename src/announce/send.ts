@@ -1,6 +1,6 @@
 import { AnnounceError, InvalidOptionError } from '../shared/errors.ts'
 import { checkAddr } from '../shared/multiaddrs/bytes.ts'
-import { reason } from '../shared/reason.ts'
+import { toError } from '../shared/reason.ts'
 import { unlessAborted } from '../shared/unless-aborted.ts'
 import type { AnnounceResult, AnnounceSender } from '../shared/types.ts'
 import type { AbortOptions } from '@libp2p/interface'
@@ -28,7 +28,7 @@ export async function sendAnnounce (
       results.push({ sender, ...(recipients != null && { recipients }) })
     } catch (err) {
       options.signal?.throwIfAborted()
-      results.push({ sender, error: err instanceof Error ? err : new Error(reason(err), { cause: err }) })
+      results.push({ sender, error: toError(err) })
     }
   }
   const errors = results.flatMap(({ error }) => error ?? [])

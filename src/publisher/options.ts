@@ -1,11 +1,12 @@
 import type { Libp2p, PeerId, PrivateKey } from '@libp2p/interface'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
-import { isMultiaddr, type Multiaddr } from '@multiformats/multiaddr'
+import type { Multiaddr } from '@multiformats/multiaddr'
 import { checkObject, toCid } from '../shared/check.ts'
 import { checkComponents, pubsubOf } from '../shared/components.ts'
 import { MAX_ANNOUNCE_ADDRS } from '../shared/constants.ts'
 import { InvalidOptionError } from '../shared/errors.ts'
 import { isHttpAddr, stripPeerId } from '../shared/multiaddrs.ts'
+import { checkAddrs } from '../shared/multiaddrs/bytes.ts'
 import type {
   DtsyncPublisherInit, HttpPublisherInit, IpnisyncPublisherInit, PublisherComponents, PublisherInit, PubSub
 } from '../shared/types.ts'
@@ -153,6 +154,6 @@ function checkSenders (senders: unknown): void {
 
 function toAddrs (field: string, addrs: unknown): Multiaddr[] | undefined {
   if (addrs === undefined) { return undefined }
-  if (!Array.isArray(addrs) || !addrs.every(isMultiaddr)) { throw new InvalidOptionError(field, 'must be a list of multiaddrs') }
+  checkAddrs(field, addrs)
   return [...addrs]
 }

@@ -1,7 +1,8 @@
 import { toHex } from 'multiformats/bytes'
 import { MAX_ANNOUNCE_ADDRS } from './constants.ts'
 import { InvalidOptionError } from './errors.ts'
-import { isMultiaddr, type Multiaddr } from '@multiformats/multiaddr'
+import { checkAddrs } from './multiaddrs/bytes.ts'
+import type { Multiaddr } from '@multiformats/multiaddr'
 import type { AddressBook } from './types.ts'
 
 /** Peers that are remembered; beyond it the ones whose addresses were added longest ago are forgotten. */
@@ -61,7 +62,7 @@ export function createAddressBook (init: AddressBookInit = {}): AddressBook {
 
     add (peer, addrs, ttl) {
       if (typeof ttl !== 'number' || Number.isNaN(ttl)) { throw new InvalidOptionError('ttl', 'must be a number of milliseconds') }
-      if (!Array.isArray(addrs) || !addrs.every(isMultiaddr)) { throw new InvalidOptionError('addrs', 'must be a list of multiaddrs') }
+      checkAddrs('addrs', addrs)
       if (ttl <= 0 || addrs.length === 0) { return }
       const id = peer.toString()
       const entries = peers.get(id) ?? new Map<string, Entry>()

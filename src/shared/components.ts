@@ -1,6 +1,6 @@
 import { isPeerId, type Libp2p } from '@libp2p/interface'
-import { isMultiaddr } from '@multiformats/multiaddr'
 import { InvalidOptionError } from './errors.ts'
+import { checkAddrs } from './multiaddrs/bytes.ts'
 import { isThenable } from './thenable.ts'
 import type { PubSub } from './types.ts'
 
@@ -32,7 +32,7 @@ export function checkComponents (components: Components | undefined): void {
 /** Whom a syncer asks, and where. Throws InvalidOptionError. */
 export function checkPublisher ({ peerId, addrs }: { peerId: unknown, addrs?: unknown }): void {
   if (!isPeerId(peerId)) { throw new InvalidOptionError('peerId', 'must be a peer id') }
-  if (addrs !== undefined && !(Array.isArray(addrs) && addrs.every(isMultiaddr))) { throw new InvalidOptionError('addrs', 'must be a list of multiaddrs') }
+  if (addrs !== undefined) { checkAddrs('addrs', addrs) }
 }
 
 /** The node's own pubsub service, under the name that is usual. */

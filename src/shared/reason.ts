@@ -7,3 +7,8 @@ export function reason (cause: unknown): string {
     return Object.prototype.toString.call(cause)
   }
 }
+
+/** What was thrown, as an error. */
+export function toError (cause: unknown): Error {
+  return cause instanceof Error ? cause : new Error(reason(cause), { cause })
+}

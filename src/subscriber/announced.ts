@@ -1,7 +1,7 @@
 import type { AbortOptions } from '@libp2p/interface'
 import type { CID } from 'multiformats/cid'
 import { TransportUnavailableError } from '../shared/errors.ts'
-import { reason } from '../shared/reason.ts'
+import { toError } from '../shared/reason.ts'
 import type { Announce, LinkSystem } from '../shared/types.ts'
 import type { Pulled, PullInit } from './pull.ts'
 
@@ -10,7 +10,7 @@ export function announceError ({ addrs, peerId }: Announce, cause: unknown, filt
   if (cause instanceof TransportUnavailableError && addrs.length === 0 && filterIPs) {
     return new TransportUnavailableError(peerId, [...cause.tried, 'announced: no address that filterIPs takes'], { cause })
   }
-  return cause instanceof Error ? cause : new Error(reason(cause), { cause })
+  return toError(cause)
 }
 
 /** Those of the blocks that are not stored. */

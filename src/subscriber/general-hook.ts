@@ -1,5 +1,5 @@
 import type { CID } from 'multiformats/cid'
-import { reason } from '../shared/reason.ts'
+import { toError } from '../shared/reason.ts'
 import type { BlockHook } from '../shared/types.ts'
 
 /** Gives the CID of the advertisement before this one; undefined: this one is the first. What it throws fails the sync. */
@@ -16,7 +16,7 @@ export function makeGeneralBlockHook (previousAdCid: PreviousAdCid): BlockHook {
     try {
       actions.setNextSyncCid(await previousAdCid(cid))
     } catch (cause) {
-      actions.failSync(cause instanceof Error ? cause : new Error(reason(cause), { cause }))
+      actions.failSync(toError(cause))
     }
   }
 }

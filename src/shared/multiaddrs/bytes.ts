@@ -3,7 +3,7 @@ import { CODE_DNS, CODE_DNS4, CODE_DNS6, CODE_DNSADDR, CODE_HTTP_PATH, CODE_IP6Z
 import { varint } from 'multiformats'
 import * as Digest from 'multiformats/hashes/digest'
 import { concat } from '../concat.ts'
-import { InvalidMultiaddrError } from '../errors.ts'
+import { InvalidMultiaddrError, InvalidOptionError } from '../errors.ts'
 import type { PeerId } from '@libp2p/interface'
 import type { Component, Multiaddr } from '@multiformats/multiaddr'
 
@@ -120,6 +120,11 @@ export function multiaddrFromBytes (bytes: Uint8Array): Multiaddr {
 /** Throws InvalidMultiaddrError. */
 export function checkAddr (addr: unknown): void {
   if (!isMultiaddr(addr)) { throw new InvalidMultiaddrError(`${String(addr)} is no multiaddr; parseMultiaddrs() makes them of text`) }
+}
+
+/** Throws InvalidOptionError. */
+export function checkAddrs (field: string, value: unknown): asserts value is Multiaddr[] {
+  if (!Array.isArray(value) || !value.every(isMultiaddr)) { throw new InvalidOptionError(field, 'must be a list of multiaddrs') }
 }
 
 /** The components, each with its bytes. */

@@ -3,7 +3,7 @@ import { BYTES, LIST, MAP } from './cbor.ts'
 import { GraphsyncStatus, MAX_FRAME, MAX_MESSAGE_BLOCKS } from './constants.ts'
 import { prefixOfKey } from './keys.ts'
 import type { Key } from './keys.ts'
-import { encodeExtensions, writeEnvelope, writeId } from './message.ts'
+import { encodeExtensions, writeEnvelope, writeExtensions, writeId } from './message.ts'
 
 /** Bigger blocks go out as they are, smaller ones are copied into one piece with what is around them. */
 const COPY_BELOW = 8 * 1024
@@ -170,10 +170,7 @@ export class FrameBuilder {
 
 function writeResponse (out: CborWriter, requestId: Uint8Array, { status, extensions, metadata, links }: ResponsePart): void {
   out.head(MAP, 2 + (extensions == null ? 0 : 1) + (links > 0 ? 1 : 0))
-  if (extensions != null) {
-    out.name('ext')
-    out.raw(extensions)
-  }
+  writeExtensions(out, extensions)
   if (links > 0) {
     out.name('meta')
     out.head(LIST, links)

@@ -70,8 +70,8 @@ export function encodeExtensions (extensions: Record<string, any> | undefined): 
   return size(extensions) === 0 ? undefined : encodeAny(extensions, 'an extension')
 }
 
-function writeExtensions (out: CborWriter, extensions: Record<string, any> | undefined): void {
-  const encoded = encodeExtensions(extensions)
+/** Of what encodeExtensions() gives. */
+export function writeExtensions (out: CborWriter, encoded: Uint8Array | undefined): void {
   if (encoded == null) { return }
   out.name('ext')
   out.raw(encoded)
@@ -100,7 +100,7 @@ function writeRequest (out: CborWriter, request: GraphsyncRequest): void {
   const hasPriority = priority != null && priority !== 0
   out.head(MAP, 2 + count(size(extensions) > 0, hasPriority, selector != null, root != null))
   writeId(out, 'id', id)
-  writeExtensions(out, extensions)
+  writeExtensions(out, encodeExtensions(extensions))
   if (hasPriority) {
     out.name('pri')
     out.int(priority | 0)
@@ -121,7 +121,7 @@ function writeResponse (out: CborWriter, response: GraphsyncResponse): void {
   const { requestId, status, metadata, extensions } = response
   const hasMetadata = metadata != null && metadata.length > 0
   out.head(MAP, 2 + count(size(extensions) > 0, hasMetadata))
-  writeExtensions(out, extensions)
+  writeExtensions(out, encodeExtensions(extensions))
   if (hasMetadata) {
     out.name('meta')
     out.head(LIST, metadata.length)
