@@ -1,5 +1,4 @@
 import type { CID } from 'multiformats/cid'
-import { LongLoop } from '../../shared/event-loop.ts'
 import type { SelectorNode } from '../../shared/types.ts'
 import { depthOf, recursionLimit, recursionLimitDepth, recursionLimitNone, withRecursionLimit } from '../../traversal/limits.ts'
 import type { Rest } from '../../traversal/traversal.ts'
@@ -54,7 +53,6 @@ export async function pullInParts<T extends Step> (init: PartsInit<T>): Promise<
   let limit = whole == null ? Infinity : init.limit
   let metStop = false
   let given = 0 // blocks of this root
-  const loop = new LongLoop()
   for (let left: Left | undefined = { root: init.root, depth: 0, passes: all }; left != null;) {
     const { root, depth, passes }: Left = left
     const part = Math.min(passes, limit)
@@ -62,8 +60,6 @@ export async function pullInParts<T extends Step> (init: PartsInit<T>): Promise<
     try {
       let skip = given // those before were of a part that did not do
       for (;;) {
-        const pause = loop.pause()
-        if (pause != null) { await pause }
         const step = pull.next()
         const block = step instanceof Promise ? await step : step
         if (block == null) { break }

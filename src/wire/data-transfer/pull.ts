@@ -1,7 +1,6 @@
 import type { PeerId } from '@libp2p/interface'
 import type { CID } from 'multiformats/cid'
 import { ContentNotFoundError, InvalidMessageError, TransferFailedError, TransferRejectedError } from '../../shared/errors.ts'
-import { LongLoop } from '../../shared/event-loop.ts'
 import type { DataTransferInit, PullOptions, TransferRequest, TransferResponse, Voucher } from '../../shared/types/data-transfer.ts'
 import type { GraphsyncBlock, GraphsyncResponse } from '../../shared/types/graphsync.ts'
 import type { SelectorNode } from '../../shared/types/selector.ts'
@@ -41,7 +40,6 @@ export class Pull {
   private readonly init: PullInit
   private readonly watch: Watch
   private readonly stopped = new AbortController()
-  private readonly loop = new LongLoop()
   id: bigint
   private type: number = TransferType.new
   private request: OutgoingRequest | undefined
@@ -195,8 +193,6 @@ export class Pull {
         if (this.skip === 0) { return this.give(block) }
         this.skip--
         this.onPassed?.()
-        const pause = this.loop.pause()
-        if (pause != null) { await pause }
       } catch (error) {
         failed = undefined
         await this.recover(error)

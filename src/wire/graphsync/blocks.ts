@@ -1,4 +1,3 @@
-import { LongLoop } from '../../shared/event-loop.ts'
 import type { GraphsyncBlock } from '../../shared/types/graphsync.ts'
 
 /** What gives its blocks one by one, without a promise where there is nothing to wait for. */
@@ -10,11 +9,8 @@ export interface BlockSource {
 
 /** Its blocks as a generator, which closes it. */
 export async function * blocksOf (source: BlockSource): AsyncGenerator<GraphsyncBlock, void, undefined> {
-  const loop = new LongLoop()
   try {
     for (;;) {
-      const pause = loop.pause()
-      if (pause != null) { await pause }
       const step = source.next()
       const block = step instanceof Promise ? await step : step
       if (block == null) { return }

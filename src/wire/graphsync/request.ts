@@ -14,11 +14,12 @@ import { DEDUP_BY_KEY, DO_NOT_SEND_FIRST_BLOCKS, MAX_AHEAD, MAX_UNSETTLED, OVERF
 import { toFrame } from './frame.ts'
 import type { Item } from './incoming.ts'
 import { Inflow } from './inflow.ts'
-import { cidOfKey, keyOf, randomId } from './keys.ts'
+import { keyOf, randomId } from './keys.ts'
 import type { Key } from './keys.ts'
 import { encodeGraphsyncMessage } from './message.ts'
 import type { Peer } from './peer.ts'
 import { LocalPrefix } from './prefix.ts'
+import { mismatchError } from './status.ts'
 
 /** A step that the consumer has not taken yet. The block is read from the store again. */
 interface Ahead {
@@ -26,8 +27,6 @@ interface Ahead {
   local: boolean
   depth?: number
 }
-
-const MISSING = Promise.resolve(undefined)
 
 /** A request to a peer: one walk, over the store first, then over what the responder sends. */
 export class OutgoingRequest extends Inflow {
@@ -153,6 +152,7 @@ export class OutgoingRequest extends Inflow {
   private async again (): Promise<GraphsyncBlock> {
     const { cid, local, depth } = this.ahead.shift() as Ahead
     this.peer.changed()
+    await this.loop.pause()
     return { cid, local, depth, bytes: await readBlock(this.linkSystem.blockstore, cid, this.options) }
   }
 
@@ -187,6 +187,8 @@ export class OutgoingRequest extends Inflow {
     if (this.walked) { return undefined }
     const link = this.traversal.next()
     if (link == null) { return this.finish() }
+    const pause = this.loop.pause()
+    if (pause != null) { return this.slowStep(link, undefined, pause) }
     if (!this.online) { return this.localStep(link) }
     if (!this.prefix.done || this.queue.length === 0 || this.isUnfollowed()) { return this.slowStep(link) }
     const item = this.take(keyOf(link.bytes))
@@ -201,28 +203,30 @@ export class OutgoingRequest extends Inflow {
   /** A step before the peer was asked. */
   private localStep (link: PendingLink): GraphsyncBlock | Promise<GraphsyncBlock | undefined> {
     const { cid } = link
-    const bytes = this.loop.pause()?.then(() => this.local(cid)) ?? this.local(cid)
-    if (bytes == null || bytes instanceof Promise) { return this.slowStep(link, undefined, undefined, bytes ?? MISSING) }
+    const bytes = this.local(cid)
+    if (bytes == null || bytes instanceof Promise) { return this.slowStep(link, undefined, undefined, bytes ?? Promise.resolve(undefined)) }
     this.prefix.add(keyOf(link.bytes), this.traversal.depth)
     this.traversal.follow(bytes)
     return { cid, bytes, local: true, depth: this.traversal.depth }
   }
 
+  /** A step that waits, first for `before`: a block that is put, or a pause. */
   private async slowStep (
-    link: PendingLink, item?: Item, put?: Promise<unknown>, read?: Promise<Uint8Array | undefined>
+    link: PendingLink, item?: Item, before?: Promise<unknown>, read?: Promise<Uint8Array | undefined>
   ): Promise<GraphsyncBlock | undefined> {
     this.stepping = true
     try {
       let next: PendingLink | undefined = link
       while (next != null) {
         const { cid } = next
-        if (put != null) { await this.interruptible(put) }
+        if (before != null) { await this.interruptible(before) }
         const block = item?.block == null ? await this.load(next, item, read) : { cid, bytes: item.block, local: false }
         if (block != null) {
           this.traversal.follow(block.bytes)
           return { ...block, depth: this.traversal.depth }
         }
-        item = put = read = undefined
+        item = read = undefined
+        before = this.loop.pause()
         next = this.traversal.next()
       }
       return await this.finish()
@@ -235,8 +239,8 @@ export class OutgoingRequest extends Inflow {
   /** From the responder, or from the store; undefined when the block is missing. */
   private async load (link: PendingLink, item?: Item, read?: Promise<Uint8Array | undefined>): Promise<GraphsyncBlock | undefined> {
     const { cid } = link
-    if (read != null) {
-      const bytes = await read
+    if (!this.online) {
+      const bytes = await (read ?? this.local(cid))
       if (bytes != null) {
         this.prefix.add(keyOf(link.bytes), this.traversal.depth)
         return { cid, bytes, local: true }
@@ -266,7 +270,7 @@ export class OutgoingRequest extends Inflow {
       const item = this.queue.shift() as Item
       const { depth } = this.prefix
       const followed = item.action === 'p' || item.action === 'd'
-      if (!this.prefix.take(item.key, followed)) { throw this.mismatch(item.key) }
+      if (!this.prefix.take(item.key, followed)) { throw mismatchError(item.key) }
       this.unfollowed = followed ? undefined : depth
       this.onPassed?.()
     }
@@ -278,7 +282,7 @@ export class OutgoingRequest extends Inflow {
   private take (key: Key): Item {
     const item = this.queue.shift() as Item
     if (!super.full) { this.peer.changed() }
-    if (item.key !== key) { throw this.mismatch(item.key, key) }
+    if (item.key !== key) { throw mismatchError(item.key, key) }
     if (item.action === 'm' || item.action === 's') { this.unfollowed = this.traversal.depth }
     return item
   }
@@ -288,11 +292,6 @@ export class OutgoingRequest extends Inflow {
     if (this.traversal.depth > this.unfollowed) { return true }
     this.unfollowed = undefined
     return false
-  }
-
-  private mismatch (sent: Key, expected?: Key): TransferFailedError {
-    const what = expected == null ? 'the link that was walked before' : cidOfKey(expected)
-    return new TransferFailedError(`the peer's walk came to ${cidOfKey(sent)} in place of ${what}: possibly a malicious responder`)
   }
 
   /** The end of the walk. A missing block is told after the last status, which may say more. */

@@ -2,6 +2,8 @@ import type { PeerId } from '@libp2p/interface'
 import type { CID } from 'multiformats/cid'
 import { ContentNotFoundError, TransferFailedError, TransferRejectedError } from '../../shared/errors.ts'
 import { GraphsyncStatus } from './constants.ts'
+import { cidOfKey } from './keys.ts'
+import type { Key } from './keys.ts'
 
 /** What a request fails with that ended with this status; undefined for a success. In Go 35 is swallowed, and the sync hangs. */
 export function statusError (status: number, peer: PeerId, root: CID): Error | undefined {
@@ -15,4 +17,10 @@ export function statusError (status: number, peer: PeerId, root: CID): Error | u
     case GraphsyncStatus.cancelled: return new TransferFailedError('request failed: cancelled by the peer')
     default: return new TransferFailedError('request failed: for a reason that the peer does not tell')
   }
+}
+
+/** What the responder says is not of the link that the walk has come to. */
+export function mismatchError (sent: Key, expected?: Key): TransferFailedError {
+  const what = expected == null ? 'the link that was walked before' : cidOfKey(expected)
+  return new TransferFailedError(`the peer's walk came to ${cidOfKey(sent)} in place of ${what}: possibly a malicious responder`)
 }
