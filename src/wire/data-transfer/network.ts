@@ -1,10 +1,9 @@
-import { ConnectionClosedError } from '@libp2p/interface'
 import type { AbortOptions, Connection, Libp2p, PeerId, Stream } from '@libp2p/interface'
 import { delay } from '../../shared/delay.ts'
 import { TransferFailedError } from '../../shared/errors.ts'
 import type { TransferMessage } from '../../shared/types/data-transfer.ts'
 import { within } from '../../shared/within.ts'
-import { closeWrite, send, StreamReader } from '../streams.ts'
+import { checkOpen, closeWrite, send, StreamReader } from '../streams.ts'
 import type { ByteBudget } from '../streams.ts'
 import {
   DATA_TRANSFER_PROTOCOL, MAX_INBOUND_STREAMS, MAX_MESSAGE, MAX_PEER_UNFINISHED, MESSAGE_TIMEOUT, SEND_DELAY, SEND_TRIES, STOP_GRACE
@@ -91,7 +90,7 @@ export class Network {
     const { libp2p, openTimeout } = this.init
     const stream = await within('open timeout', openTimeout, [this.stopped.signal, signal], async signal =>
       await libp2p.dialProtocol(peer, DATA_TRANSFER_PROTOCOL, { signal }))
-    if (stream.status !== 'open') { throw new ConnectionClosedError(`the stream is ${stream.status}`) } // no event will tell
+    checkOpen(stream)
     return stream
   }
 

@@ -1,10 +1,9 @@
-import { ConnectionClosedError } from '@libp2p/interface'
 import type { Libp2p, PeerId, Stream } from '@libp2p/interface'
 import { concat } from '../../shared/concat.ts'
 import { delay } from '../../shared/delay.ts'
 import { TimeoutError, TransferFailedError } from '../../shared/errors.ts'
 import { within } from '../../shared/within.ts'
-import { closeWrite, isBroken, send } from '../streams.ts'
+import { checkOpen, closeWrite, isBroken, send } from '../streams.ts'
 import { GRAPHSYNC_PROTOCOL, OPEN_TIMEOUT, RETRY_DELAY, SEND_TRIES, WRITE_TIMEOUT } from './constants.ts'
 import type { Frame } from './frame.ts'
 
@@ -193,7 +192,7 @@ export class Outbox {
       stream.abort(this.closed.signal.reason)
       throw this.closed.signal.reason
     }
-    if (stream.status !== 'open') { throw new ConnectionClosedError(`the stream is ${stream.status}`) } // no event will tell
+    checkOpen(stream)
     stream.addEventListener('close', () => {
       if (this.stream === stream) {
         this.stream = undefined

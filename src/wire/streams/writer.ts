@@ -2,6 +2,7 @@ import { ConnectionClosedError } from '@libp2p/interface'
 import type { AbortOptions, Stream, StreamCloseEvent } from '@libp2p/interface'
 import { TimeoutError } from '../../shared/errors.ts'
 import { within } from '../../shared/within.ts'
+import { checkOpen } from './state.ts'
 
 export interface DrainOptions extends AbortOptions {
   /** How long the remote may take nothing, in milliseconds; then the stream is reset with a TimeoutError. */
@@ -34,7 +35,7 @@ async function drained (stream: Stream, { signal, timeout }: DrainOptions): Prom
     stream.addEventListener('close', onClose)
     signal?.addEventListener('abort', onAbort)
     try {
-      if (stream.status !== 'open') { throw new ConnectionClosedError(`the stream is ${stream.status}`) }
+      checkOpen(stream)
       await promise
     } catch (error: any) {
       if (error instanceof TimeoutError) { stream.abort(error) }
