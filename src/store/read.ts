@@ -22,7 +22,8 @@ export function readBlock (blockstore: Blockstore, cid: CID, options: AbortOptio
   if (chunks != null && !ArrayBuffer.isView(chunks)) {
     if (Symbol.iterator in chunks) { return joined(chunks) }
     if (Symbol.asyncIterator in chunks) { return readAsync(chunks, options.signal) }
-    if (isThenable(chunks)) { chunks.then(undefined, () => {}) } // it may reject, and would end the process
+    const older: unknown = chunks
+    if (isThenable(older)) { older.then(undefined, () => {}) } // it may reject, and would end the process
   }
   throw new TypeError('get() of the blockstore must give a generator of bytes') // older interfaces have the bytes, or a promise
 }
