@@ -171,7 +171,10 @@ describe('dtsync', () => {
     const make = async (init: any): Promise<unknown> => createPublisher({ libp2p, privateKey, linkSystem }, init)
     await rejects(make({ topic: '/t' }), { name: 'InvalidOptionError', field: 'topic' })
     const limits = { maxGraphsyncRequests: { inbound: 8 } }
-    await rejects(make({ topic: '/u', dtsync: limits }), { name: 'InvalidOptionError', field: 'maxGraphsyncRequests.inbound' })
+    const refused = { name: 'InvalidOptionError', field: 'maxGraphsyncRequests.inbound' }
+    await rejects(make({ topic: '/u', dtsync: limits }), refused)
+    await rejects(createSubscriber({ libp2p, linkSystem }, { topic: '/u', ...limits }), refused)
+    await (await createSubscriber({ libp2p, linkSystem }, { topic: '/u', maxGraphsyncRequests: { inbound: 7 } })).stop()
     throws(() => new Subscriber({ libp2p, linkSystem }, { maxGraphsyncRequests: { outbound: 0 } }), { field: 'maxGraphsyncRequests.outbound' })
     await first.stop()
     await (await createPublisher({ libp2p, privateKey, linkSystem }, { topic: '/t', dtsync: limits })).stop()
