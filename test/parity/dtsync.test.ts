@@ -142,7 +142,8 @@ describe('dtsync', () => {
     const info = { id: second.id, multiaddrs: second.addrs() }
     const subscriber = await createSubscriber({ libp2p: asking, linkSystem: createLinkSystem() }, { topic: '/two' })
     equal(String(await subscriber.sync(info)), String(rootTwo))
-    await rejects(subscriber.sync(info, { cid: rootOne }), { name: 'ContentNotFoundError' })
+    await rejects(subscriber.sync(info, { cid: rootOne }), { name: 'TransferRejectedError' })
+    await rejects(subscriber.sync(info, { cid: await randomCid() }), { name: 'ContentNotFoundError' })
     // a subscriber on the publishers' node
     const back = await dtsync.publisher(net, { chain: 4 })
     const here = await createSubscriber({ libp2p, linkSystem: createLinkSystem() }, { topic: TOPIC })
