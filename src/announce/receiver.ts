@@ -5,6 +5,7 @@ import { toCid } from '../shared/check.ts'
 import { ANNOUNCE_CACHE_SIZE, MAX_ANNOUNCE_ADDRS, MAX_ANNOUNCE_PUBLISHERS } from '../shared/constants.ts'
 import { InvalidMessageError, InvalidOptionError, ReceiverClosedError } from '../shared/errors.ts'
 import { filterPublic, multiaddrFromBytes } from '../shared/multiaddrs.ts'
+import { checkAddrs } from '../shared/multiaddrs/bytes.ts'
 import { isThenable } from '../shared/thenable.ts'
 import { unlessAborted } from '../shared/unless-aborted.ts'
 import { decodeAnnounce, messageAddrs } from './message.ts'
@@ -162,9 +163,10 @@ export class Receiver implements Startable, AsyncDisposable {
    */
   async direct (cid: CID, publisher: PeerInfo, options: AbortOptions = {}): Promise<void> {
     options.signal?.throwIfAborted()
-    toCid('cid', cid)
-    if (!isPeerId(publisher?.id) || !Array.isArray(publisher.multiaddrs)) { throw new InvalidOptionError('publisher', 'must be a peer info') }
-    const announce = { cid, peerId: publisher.id, addrs: publisher.multiaddrs.slice(0, MAX_ANNOUNCE_ADDRS) }
+    const announced = toCid('cid', cid)
+    if (!isPeerId(publisher?.id)) { throw new InvalidOptionError('publisher', 'must be a peer info') }
+    checkAddrs('publisher', publisher.multiaddrs)
+    const announce = { cid: announced, peerId: publisher.id, addrs: publisher.multiaddrs.slice(0, MAX_ANNOUNCE_ADDRS) }
     if (!this.admits(announce.peerId)) { return }
     if (this.closed) { throw new ReceiverClosedError() }
     const admitted = this.admit(announce)

@@ -1,3 +1,4 @@
+import { toCid } from '../shared/check.ts'
 import { AnnounceError, InvalidOptionError } from '../shared/errors.ts'
 import { checkAddr } from '../shared/multiaddrs/bytes.ts'
 import { toError } from '../shared/reason.ts'
@@ -18,12 +19,13 @@ export async function sendAnnounce (
 ): Promise<AnnounceResult[]> {
   if (!Array.isArray(senders)) { throw new InvalidOptionError('senders', 'must be a list of announce senders') }
   if (cid == null || senders.length === 0) { return [] }
+  const announced = toCid('cid', cid)
   addrs.forEach(checkAddr)
   const results: AnnounceResult[] = []
   for (const sender of senders) {
     options.signal?.throwIfAborted()
     try {
-      const sent = sender.send({ cid, addrs: addrs.map(addr => addr.bytes) }, options)
+      const sent = sender.send({ cid: announced, addrs: addrs.map(addr => addr.bytes) }, options)
       const { recipients } = await unlessAborted(sent, options.signal) // a sender may not listen to it
       results.push({ sender, ...(recipients != null && { recipients }) })
     } catch (err) {

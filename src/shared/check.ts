@@ -1,3 +1,4 @@
+import { isPeerId } from '@libp2p/interface'
 import { CID } from 'multiformats/cid'
 import { InvalidOptionError } from './errors.ts'
 
@@ -6,6 +7,11 @@ export function checkObject (field: string, value: unknown): void {
   if (value === null || typeof value !== 'object' || Array.isArray(value) || CID.asCID(value) != null) {
     throw new InvalidOptionError(field, 'must be an object')
   }
+}
+
+/** Throws InvalidOptionError. */
+export function checkPeerId (field: string, value: unknown): void {
+  if (!isPeerId(value)) { throw new InvalidOptionError(field, 'must be a peer id') }
 }
 
 /** Options with a signal, as every call has them. Throws InvalidOptionError and, where the signal has fired, its reason. */

@@ -1,4 +1,5 @@
-import { isPeerId, type Libp2p } from '@libp2p/interface'
+import type { Libp2p } from '@libp2p/interface'
+import { checkPeerId } from './check.ts'
 import { InvalidOptionError } from './errors.ts'
 import { checkAddrs } from './multiaddrs/bytes.ts'
 import { isThenable } from './thenable.ts'
@@ -31,7 +32,7 @@ export function checkComponents (components: Components | undefined): void {
 
 /** Whom a syncer asks, and where. Throws InvalidOptionError. */
 export function checkPublisher ({ peerId, addrs }: { peerId: unknown, addrs?: unknown }): void {
-  if (!isPeerId(peerId)) { throw new InvalidOptionError('peerId', 'must be a peer id') }
+  checkPeerId('peerId', peerId)
   if (addrs !== undefined) { checkAddrs('addrs', addrs) }
 }
 

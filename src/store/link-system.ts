@@ -75,7 +75,8 @@ class StoreLinkSystem implements LinkSystem {
     if (typeof codec?.encode !== 'function') { throw new InvalidOptionError('codec', 'must be a codec, such as @ipld/dag-cbor') }
     if (typeof hasher?.digest !== 'function') { throw new InvalidOptionError('hasher', 'must be a hasher, such as sha256 of multiformats') }
     signal?.throwIfAborted()
-    const bytes = codec.encode(node)
+    const encoded = codec.encode(node)
+    const bytes = ArrayBuffer.isView(node) ? copyOf(encoded) : encoded // raw gives what it is given
     const cid = CID.createV1(codec.code, await hasher.digest(bytes))
     await this.write(cid, bytes, options)
     return cid
@@ -84,9 +85,10 @@ class StoreLinkSystem implements LinkSystem {
   async put (cid: CID, bytes: Uint8Array, options: AbortOptions = {}): Promise<void> {
     checkCid(cid)
     options.signal?.throwIfAborted()
-    const verified = verifyBlock(this, cid, bytes)
+    const block = copyOf(bytes)
+    const verified = verifyBlock(this, cid, block)
     if (verified != null) { await verified }
-    await this.write(cid, bytes, options)
+    await this.write(cid, block, options)
   }
 
   async has (cid: CID, options?: AbortOptions): Promise<boolean> {
@@ -98,6 +100,11 @@ class StoreLinkSystem implements LinkSystem {
   private async write (cid: CID, bytes: Uint8Array, options: AbortOptions): Promise<void> {
     if (!holdsItself(cid)) { await unlessAborted(Promise.resolve(this.blockstore.put(cid, bytes, options)), options.signal) }
   }
+}
+
+/** A caller may use its buffer again, for the next block. */
+function copyOf (bytes: Uint8Array): Uint8Array {
+  return Uint8Array.prototype.slice.call(bytes) // a Buffer's own slice() is no copy
 }
 
 /** Of any copy of multiformats. Not by CID.asCID(), for this is called for each block. */

@@ -1,6 +1,7 @@
 import type { AbortOptions, PeerId } from '@libp2p/interface'
 import { Key, type Datastore } from 'interface-datastore'
 import { CID } from 'multiformats/cid'
+import { toCid } from '../shared/check.ts'
 import { DATASTORE_PREFIX } from '../shared/constants.ts'
 import { InvalidOptionError } from '../shared/errors.ts'
 import { isNotFound } from '../shared/not-found.ts'
@@ -59,7 +60,10 @@ export class LatestSync {
   }
 
   async #get (publisher: PeerId, options?: AbortOptions): Promise<CID | undefined> {
-    return await this.#stored(publisher, options) ?? await this.#lastKnown?.(publisher, options)
+    const stored = await this.#stored(publisher, options)
+    if (stored != null) { return stored }
+    const known = await this.#lastKnown?.(publisher, options)
+    return known == null ? undefined : toCid('lastKnownSync', known)
   }
 
   async #stored (publisher: PeerId, options?: AbortOptions): Promise<CID | undefined> {

@@ -1,6 +1,7 @@
 import type { PeerId } from '@libp2p/interface'
 import type { CID } from 'multiformats/cid'
 import { CustomProgressEvent } from 'progress-events'
+import { toCid } from '../shared/check.ts'
 import { BlockHookError, DepthLimitError, SegmentSyncError } from '../shared/errors.ts'
 import { isThenable } from '../shared/thenable.ts'
 import type {
@@ -110,7 +111,7 @@ class Actions implements SegmentSyncActions {
   #next?: CID
   #error?: Error
 
-  setNextSyncCid = (cid: CID | undefined): void => { this.#next = cid }
+  setNextSyncCid = (cid: CID | undefined): void => { this.#next = cid == null ? undefined : toCid('setNextSyncCid', cid) }
 
   failSync = (error: Error | undefined): void => { this.#error = error }
 

@@ -4,7 +4,7 @@ import type { CID } from 'multiformats/cid'
 import { Broadcast } from '../events/broadcast.ts'
 import { createAddressBook } from '../shared/address-book.ts'
 import { ENTRIES_CONCURRENCY, HAMT_DEPTH_LIMIT, HAMT_REPEAT_LIMIT } from '../shared/constants.ts'
-import { checkObject, toCid } from '../shared/check.ts'
+import { checkObject, checkPeerId, toCid } from '../shared/check.ts'
 import { checkComponents } from '../shared/components.ts'
 import { InvalidOptionError, NoReceiverError, SubscriberStoppedError } from '../shared/errors.ts'
 import { positive } from '../shared/positive.ts'
@@ -19,7 +19,7 @@ import {
 } from './options.ts'
 import { entriesSelector, HAMT_ENTRIES, ONE_ENTRY } from './selectors.ts'
 import { Session, type EntriesInit } from './session.ts'
-import { checkPeerId, parseTarget } from './target.ts'
+import { parseTarget } from './target.ts'
 
 /**
  * Keeps copies of publishers' chains in step: on demand by sync(), and by itself when announcements come in.

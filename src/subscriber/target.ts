@@ -17,11 +17,6 @@ export function parseTarget (target: SyncTarget, field = 'target'): PeerInfo {
   throw new InvalidOptionError(field, `must be a peer id, a peer info or multiaddrs${hint}`)
 }
 
-/** Throws InvalidOptionError. */
-export function checkPeerId (field: string, value: unknown): void {
-  if (!isPeerId(value)) { throw new InvalidOptionError(field, 'must be a peer id') }
-}
-
 function fromAddrs (addrs: Multiaddr[], field: string): PeerInfo {
   const id = addrs.every(isMultiaddr) ? addrs.map(peerIdOf).find(id => id != null) : undefined
   if (id == null) { throw new InvalidOptionError(field, 'must be multiaddrs, one of them with /p2p/ID at its end') }

@@ -178,6 +178,16 @@ describe('receiver: direct announces', () => {
     deepEqual((await receiver.next()).addrs, multiaddrs.slice(0, 64))
   })
 
+  it('checks what direct() is given, and takes a CID of another copy of multiformats', async () => {
+    await using receiver = await newReceiver()
+    const wrong: any[] = [publisher, { id: `${publisher}`, multiaddrs: [] }, { id: publisher }, { id: publisher, multiaddrs: ['/ip4/8.8.8.8/tcp/1'] }]
+    for (const peer of wrong) { await rejects(receiver.direct(many[0], peer), { name: 'InvalidOptionError', field: 'publisher' }) }
+    await rejects(receiver.direct(`${many[0]}` as any, info), { name: 'InvalidOptionError', field: 'cid' })
+    const { code, version, multihash, bytes } = many[0]
+    await receiver.direct({ code, version, multihash, bytes, '/': bytes } as any, info)
+    equal((await receiver.next()).cid.equals(many[0]), true)
+  })
+
   it('rejects with what allowPeer throws, and with the reason of an abort', async () => {
     await using receiver = await newReceiver({ allowPeer: () => { throw new RangeError('mine') } })
     await rejects(receiver.direct(many[0], info), { name: 'RangeError', message: 'mine' })

@@ -43,6 +43,10 @@ describe('sendAnnounce', () => {
     deepEqual(await sendAnnounce(undefined as any, addrs, [sender(async () => { throw new Error('no') })]), [])
   })
 
+  it('takes no text for a CID', async () => {
+    await rejects(sendAnnounce(String(cid) as any, addrs, [sender(async () => ({}))]), { name: 'InvalidOptionError', field: 'cid' })
+  })
+
   it('ends by abort, with the reason', async () => {
     const controller = new AbortController()
     const reason = new Error('enough')

@@ -142,7 +142,8 @@ describe('dtsync', () => {
     const info = { id: second.id, multiaddrs: second.addrs() }
     const subscriber = await createSubscriber({ libp2p: asking, linkSystem: createLinkSystem() }, { topic: '/two' })
     equal(String(await subscriber.sync(info)), String(rootTwo))
-    await rejects(subscriber.sync(info, { cid: rootOne }), { name: 'ContentNotFoundError' })
+    await rejects(subscriber.sync(info, { cid: rootOne }), { name: 'TransferRejectedError' })
+    await rejects(subscriber.sync(info, { cid: await randomCid() }), { name: 'ContentNotFoundError' })
     // a subscriber on the publishers' node
     const back = await dtsync.publisher(net, { chain: 4 })
     const here = await createSubscriber({ libp2p, linkSystem: createLinkSystem() }, { topic: TOPIC })
@@ -171,7 +172,10 @@ describe('dtsync', () => {
     const make = async (init: any): Promise<unknown> => createPublisher({ libp2p, privateKey, linkSystem }, init)
     await rejects(make({ topic: '/t' }), { name: 'InvalidOptionError', field: 'topic' })
     const limits = { maxGraphsyncRequests: { inbound: 8 } }
-    await rejects(make({ topic: '/u', dtsync: limits }), { name: 'InvalidOptionError', field: 'maxGraphsyncRequests.inbound' })
+    const refused = { name: 'InvalidOptionError', field: 'maxGraphsyncRequests.inbound' }
+    await rejects(make({ topic: '/u', dtsync: limits }), refused)
+    await rejects(createSubscriber({ libp2p, linkSystem }, { topic: '/u', ...limits }), refused)
+    await (await createSubscriber({ libp2p, linkSystem }, { topic: '/u', maxGraphsyncRequests: { inbound: 7 } })).stop()
     throws(() => new Subscriber({ libp2p, linkSystem }, { maxGraphsyncRequests: { outbound: 0 } }), { field: 'maxGraphsyncRequests.outbound' })
     await first.stop()
     await (await createPublisher({ libp2p, privateKey, linkSystem }, { topic: '/t', dtsync: limits })).stop()

@@ -24,6 +24,18 @@ function following (linkSystem: LinkSystem): { hook: BlockHook, texts (): string
 
 for (const transport of transports) {
   describe(`segmented sync over ${transport.name}`, () => {
+    it('setNextSyncCid with what is no CID fails in the hook', async () => {
+      await using net = new TestNet()
+      const { info } = await transport.publisher(net, { chain: 2 })
+      const { subscriber } = await transport.subscriber(net, { segmentDepthLimit: 1 })
+      const blockHook: BlockHook = (_peerId, cid, { setNextSyncCid }) => { setNextSyncCid(cid.toString() as any) }
+      await rejects(subscriber.sync(info, { blockHook }), error => {
+        const { name, cause } = error as any
+        deepEqual([name, cause.name, cause.field], ['BlockHookError', 'InvalidOptionError', 'setNextSyncCid'])
+        return true
+      })
+    })
+
     for (const [limit, expected] of [[1, 10], [3, 4], [5, 2], [9, 2], [10, 1], [100, 1]]) {
       it(`SegmentDepthLimit ${limit}: 10 blocks in ${expected} segments, the same blocks in the same order`, async () => {
         await using net = new TestNet()

@@ -103,6 +103,23 @@ describe('put()', () => {
     deepEqual(await readBlock(linkSystem.blockstore, cid), bytes)
   })
 
+  it('keeps a copy, so that a buffer may be used again for the next block, also before the block is verified', async () => {
+    const slow = from({ name: 'slow', code: 0x300001, encode: async bytes => (await sha256.digest(bytes)).digest })
+    for (const hasher of [sha256, slow]) {
+      for (const buffer of [Uint8Array.of(1, 2), Buffer.of(1, 2)]) {
+        const linkSystem = createLinkSystem({ hashers: [slow] })
+        const cid = CID.createV1(raw.code, await hasher.digest(Uint8Array.of(1, 2)))
+        const put = linkSystem.put(cid, buffer)
+        buffer.fill(7)
+        await put
+        deepEqual(await linkSystem.load(cid), Uint8Array.of(1, 2))
+        const stored = linkSystem.store(buffer, { codec: raw, hasher })
+        buffer.fill(8)
+        deepEqual(await linkSystem.load(await stored), Uint8Array.of(7, 7))
+      }
+    }
+  })
+
   it('stores nothing that does not match its CID', async () => {
     const linkSystem = createLinkSystem()
     const cid = CID.createV1(raw.code, await sha256.digest(Uint8Array.of(1)))

@@ -33,7 +33,7 @@ describe('readBlock()', () => {
   })
 
   it('says so when a store gives no pieces, as those of older interfaces', () => {
-    const older = [bytes, Promise.resolve(bytes), undefined]
+    const older = [bytes, Promise.resolve(bytes), Promise.reject(new Error('not found')), undefined]
     for (const given of older) {
       throws(() => readBlock({ get: () => given } as any, cid), { name: 'TypeError', message: /get\(\) of the blockstore must/ })
     }

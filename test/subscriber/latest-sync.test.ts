@@ -42,6 +42,14 @@ describe('latest sync', () => {
     })
   }
 
+  it('takes a CID of another copy of multiformats from lastKnownSync, and names it where it gives something else', async () => {
+    const { code, version, multihash, bytes } = cid
+    const foreign: any = { code, version, multihash, bytes, '/': bytes }
+    equal(typeof (await new LatestSync({ lastKnownSync: () => foreign }).get(peer))?.equals, 'function')
+    const text = new LatestSync({ lastKnownSync: (): any => cid.toString() })
+    await rejects(text.get(peer), { name: 'InvalidOptionError', field: 'lastKnownSync' })
+  })
+
   it('has its place in the datastore', async () => {
     const datastore = new MemoryDatastore()
     await new LatestSync({ datastore, topic: TOPIC }).set(peer, cid)

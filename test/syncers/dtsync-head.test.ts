@@ -150,6 +150,11 @@ describe('the head part of recorded conversations', () => {
 })
 
 describe('queryHead()', () => {
+  it('takes no text for a peer', async () => {
+    await using pair = await createPair()
+    await rejects(queryHead({ libp2p: pair.a }, pair.b.peerId.toString() as any, topic), { name: 'InvalidOptionError', field: 'peer' })
+  })
+
   it('asks the current protocol first, and the previous one of older peers', async () => {
     await using pair = await createPair()
     await RawServer.start(pair.b, previousHeadProtocol(topic), stream => { stream.write(response('')) })
@@ -304,6 +309,7 @@ describe('vouchers', () => {
     ]) {
       throws(() => voucherFromNode(node), { name: 'InvalidMessageError' }, String(node))
     }
+    throws(() => voucherToNode({ head: String(ROOT) as any }), { name: 'InvalidOptionError', field: 'head' })
     const voucher: LegsVoucher = voucherFromNode({ Head: ROOT })
     deepEqual(voucher, { head: ROOT })
   })

@@ -2,6 +2,7 @@ import type { AbortOptions, Libp2p, PeerId, Stream } from '@libp2p/interface'
 import type { CID } from 'multiformats/cid'
 import { parseCid } from '../../shared/cid-text.ts'
 import { HTTP_TIMEOUT, USER_AGENT } from '../../shared/constants.ts'
+import { checkPeerId } from '../../shared/check.ts'
 import { HeadQueryError, InvalidMessageError } from '../../shared/errors.ts'
 import { LONGEST_TIMER, positive } from '../../shared/positive.ts'
 import { HttpStreamClient } from '../../wire/http-stream/client.ts'
@@ -90,11 +91,13 @@ export class HeadClient {
  * Behaves as QueryRootCid (go-libipni v0.3.2, dagsync/p2p/protocol/head/head.go): only the body counts, not the status. Differs: it
  * can be aborted, it has a time limit, its stream is closed, and a line end after the CID is taken in every base.
  *
+ * @throws {InvalidOptionError} an argument is wrong
  * @throws {HeadQueryError} the cause says why: no connection, another topic, no answer in time, not a CID
  */
 export async function queryHead (
   components: { libp2p: Pick<Libp2p, 'dialProtocol'> }, peer: PeerId, topic: string, options?: QueryHeadOptions
 ): Promise<CID | undefined> {
+  checkPeerId('peer', peer)
   return new HeadClient(components, { topic, maxIdle: 0 }).query(peer, options)
 }
 

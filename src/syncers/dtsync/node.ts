@@ -70,6 +70,12 @@ export class DtsyncNode {
     return node
   }
 
+  /** As of(), and makes none. */
+  static check (libp2p: Libp2p, init: DtsyncNodeInit): void {
+    const known = nodes.get(libp2p)
+    if (known != null && known.users > 0) { known.check(init) }
+  }
+
   /** leave() must follow. Throws InvalidOptionError where somebody else has the protocols on the node. */
   async join (): Promise<void> {
     this.users++

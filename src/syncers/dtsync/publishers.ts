@@ -47,10 +47,19 @@ export class PublisherSet {
   /** As Go, the voucher's head is not compared with what is asked for. Go: legsValidator, dagsync/dtsync/voucher.go. */
   private readonly validate = (peer: PeerId, voucher: unknown, root: CID): VoucherDecision | Promise<VoucherDecision> => {
     if (voucherFromNode(voucher).head == null) { return REJECTED }
-    const allowing = [...this.publishers.values()].filter(publisher => allows(publisher, peer))
+    const allowing: Served[] = []
+    const refusing: Served[] = []
+    for (const publisher of this.publishers.values()) { (allows(publisher, peer) ? allowing : refusing).push(publisher) }
     if (allowing.length === 0) { return REJECTED }
-    return allowing.length === 1 ? accepted(allowing[0]) : whoHas(allowing, root).then(accepted)
+    return this.publishers.size === 1 ? accepted(allowing[0]) : choose(allowing, refusing, root)
   }
+}
+
+/** Where none who allows it has the root, one who refuses may; where nobody has it, the first one is to say so. */
+async function choose (allowing: Served[], refusing: Served[], root: CID): Promise<VoucherDecision> {
+  const serving = await whoHas(allowing, root)
+  if (serving != null) { return accepted(serving) }
+  return await whoHas(refusing, root) == null ? accepted(allowing[0]) : REJECTED
 }
 
 /** One that throws refuses for its own publisher; a promise is no yes. */
@@ -63,11 +72,11 @@ function allows ({ allowPeer }: Served, peer: PeerId): boolean {
   }
 }
 
-/** One who has the root, whatever the stores of the others do; where nobody has it, the first one is to say so. */
-async function whoHas (publishers: Served[], root: CID): Promise<Served> {
+/** One who has the root, whatever the stores of the others do. */
+async function whoHas (publishers: Served[], root: CID): Promise<Served | undefined> {
   return Promise.any(publishers.map(async publisher => {
     return await publisher.linkSystem.has(root) ? publisher : Promise.reject(new Error('not here'))
-  })).catch(() => publishers[0])
+  })).catch(() => undefined)
 }
 
 function accepted ({ linkSystem, signal }: Served): VoucherDecision {

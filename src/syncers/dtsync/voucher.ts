@@ -1,4 +1,5 @@
 import { CID } from 'multiformats/cid'
+import { toCid } from '../../shared/check.ts'
 import { InvalidMessageError } from '../../shared/errors.ts'
 import type { LegsVoucher } from '../../shared/types/dtsync.ts'
 
@@ -8,9 +9,9 @@ export const LEGS_VOUCHER_TYPE = 'LegsVoucher'
 /** Go: dtsync.LegsVoucherResultType. */
 export const LEGS_VOUCHER_RESULT_TYPE = 'LegsVoucherResult'
 
-/** The voucher in the IPLD data model: `{ Head: link or null }`. */
+/** The voucher in the IPLD data model: `{ Head: link or null }`. Throws InvalidOptionError. */
 export function voucherToNode (voucher: LegsVoucher): unknown {
-  return { Head: voucher.head ?? null }
+  return { Head: voucher.head == null ? null : toCid('head', voucher.head) }
 }
 
 /** Reads what voucherToNode() gives, and nothing else. Throws InvalidMessageError. */

@@ -2,6 +2,7 @@
 import type { Libp2p, PeerId } from '@libp2p/interface'
 import type { CID } from 'multiformats/cid'
 import { checkNode } from '../../shared/components.ts'
+import { checkPeerId } from '../../shared/check.ts'
 import { InvalidOptionError, TransferFailedError } from '../../shared/errors.ts'
 import type {
   DataTransfer, DataTransferInit, PullOptions, TransferMessage, Voucher, VoucherValidator
@@ -100,6 +101,7 @@ export class Manager implements DataTransfer {
   /** pull() without a generator: for loops that want no promise where there is nothing to wait for. close() must follow. */
   open (peer: PeerId, voucher: Voucher, root: CID, selector: SelectorNode, options: PullOptions = {}): Pull {
     options.signal?.throwIfAborted()
+    checkPeerId('peer', peer)
     if (this.removeValidator == null) { throw new TransferFailedError('data transfer is not started') }
     const { graphsync: exchange, network, config } = this
     const pull: Pull = new Pull(peer, voucher, root, selector, {

@@ -1,6 +1,7 @@
 import type { Libp2p, PeerId } from '@libp2p/interface'
 import type { CID } from 'multiformats/cid'
 import { checkNode } from '../../shared/components.ts'
+import { checkPeerId } from '../../shared/check.ts'
 import { InvalidOptionError, TransferFailedError } from '../../shared/errors.ts'
 import type {
   GraphExchange, GraphsyncBlock, GraphsyncInit, GraphsyncRequest, RequestOptions, RequestValidator
@@ -97,6 +98,7 @@ export class Exchange implements GraphExchange {
   async open (peerId: PeerId, root: CID, selector: SelectorNode, options: RequestOptions = {}): Promise<OutgoingRequest> {
     const { signal, linkSystem = this.linkSystem } = options
     signal?.throwIfAborted()
+    checkPeerId('peer', peerId)
     if (linkSystem == null) { throw new InvalidOptionError('linkSystem', 'must be given, here or to the exchange') }
     const slot = this.outbound.acquire(peerId.toString())
     if (slot != null) { await this.untilFree(slot, signal) }

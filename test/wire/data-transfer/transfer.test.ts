@@ -517,6 +517,15 @@ describe('data transfer: start and stop', () => {
     await graphsync.stop()
   })
 
+  it('takes no text for a peer', async () => {
+    await using pair = await createPair()
+    await using initiator = createDataTransfer({ libp2p: pair.a })
+    await initiator.start()
+    const [root] = await chainOf(createLinkSystem(), 1)
+    const pulled = initiator.pull(pair.b.peerId.toString() as any, VOUCHER, root, everything, { linkSystem: createLinkSystem() })
+    equal((await outcome(pulled)).error.field, 'peer')
+  })
+
   it('checks what it is made of', async () => {
     await using pair = await createPair()
     throws(() => createDataTransfer({ libp2p: pair.a, graphsync: {} as any }), { name: 'InvalidOptionError' })

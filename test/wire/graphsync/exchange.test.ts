@@ -461,6 +461,8 @@ describe('graphsync exchange', () => {
     const linkSystem = createLinkSystem()
     const [root] = await chainOf(createLinkSystem(), 1)
     equal((await outcome(exchange.request(pair.b.peerId, root, everything))).error.name, 'InvalidOptionError')
+    const text: any = pair.b.peerId.toString()
+    equal((await outcome(exchange.request(text, root, everything, { linkSystem }))).error.field, 'peer')
     equal((await outcome(exchange.request(pair.b.peerId, root, { R: {} }, { linkSystem }))).error.name, 'InvalidSelectorError')
     equal((await outcome(exchange.request(pair.b.peerId, root, everything, { linkSystem }))).error.name, 'TransferFailedError')
     await exchange.stop()
