@@ -127,19 +127,21 @@ describe('after stop()', () => {
     deepEqual(pubsub.getTopics(), [])
   })
 
-  it('no listener is left on a signal that many syncs were given', async () => {
-    await using net = new TestNet()
-    const publisher = await net.publisher({ chain: 5 })
-    const { subscriber } = await net.subscriber()
-    const { signal } = new AbortController()
-    for (let i = 0; i < 30; i++) {
-      await subscriber.sync(publisher.info, { signal })
-      await subscriber.sync(publisher.info, { signal, cid: await randomCid() }).catch(() => {})
-      await subscriber.getLatestSync(publisher.id, { signal })
-      await publisher.extend(2)
-    }
-    equal(getEventListeners(signal, 'abort').length, 0)
-  })
+  for (const transport of transports) {
+    it(`no listener is left on a signal that many syncs were given (${transport.name})`, async () => {
+      await using net = new TestNet()
+      const publisher = await transport.publisher(net, { chain: 5 })
+      const { subscriber } = await transport.subscriber(net)
+      const { signal } = new AbortController()
+      for (let i = 0; i < 30; i++) {
+        await subscriber.sync(publisher.info, { signal })
+        await subscriber.sync(publisher.info, { signal, cid: await randomCid() }).catch(() => {})
+        await subscriber.getLatestSync(publisher.id, { signal })
+        await publisher.extend(2)
+      }
+      equal(getEventListeners(signal, 'abort').length, 0)
+    })
+  }
 
   for (const transport of faultyTransports) {
     it(`connections are kept between syncs, not made anew (${transport.name})`, async () => {

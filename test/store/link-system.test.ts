@@ -199,6 +199,27 @@ describe('a link system over a datastore', () => {
     await rejects(linkSystem.load(cid), { name: 'NotFoundError' })
   })
 
+  it('hands the signal on to it', async () => {
+    const signals: unknown[] = []
+    const datastore: any = new MemoryDatastore()
+    for (const name of ['put', 'get', 'has', 'delete', 'query']) {
+      const own = datastore[name].bind(datastore)
+      datastore[name] = (...args: any[]) => {
+        signals.push(args.at(-1)?.signal)
+        return own(...args)
+      }
+    }
+    const { blockstore } = createLinkSystem({ datastore })
+    const { signal } = new AbortController()
+    const cid = CID.createV1(raw.code, await sha256.digest(Uint8Array.of(1)))
+    await blockstore.put(cid, Uint8Array.of(1), { signal })
+    await readBlock(blockstore, cid, { signal })
+    await blockstore.has(cid, { signal })
+    await Array.fromAsync(blockstore.getAll({ signal }))
+    await blockstore.delete(cid, { signal })
+    deepEqual(signals, [signal, signal, signal, signal, signal])
+  })
+
   it('takes a block in pieces', async () => {
     const { blockstore } = createLinkSystem({ datastore: new MemoryDatastore() })
     const cid = CID.createV1(raw.code, await sha256.digest(Uint8Array.of(1, 2, 3)))
