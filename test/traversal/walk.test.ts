@@ -194,7 +194,7 @@ describe('a malformed block', () => {
       '{"/":{"bytes":"a"}}', '{"/":"b1"}', '{"/":"xyz"}'
     ].map(text => [JSON.stringify(text), utf8(text)]))],
     ['dag-pb', 0x70, {
-      'a number in a node': bytes('0801'),
+      'a number in a node': bytes('0800'),
       'two Data': bytes('0a00 0a00'),
       'two runs of Links': bytes(`1206 ${link} 0a00 1206 ${link}`),
       'an unknown field': bytes('1a00'),
@@ -206,7 +206,7 @@ describe('a malformed block', () => {
       'a link without Hash': bytes('1202 1200'),
       'an end in a number': bytes('12'),
       'an end in bytes': bytes('0a0500'),
-      'a number of more than 64 bits': bytes(`0a ${'ff'.repeat(9)} 02 ${zeros(10)}`),
+      'a number of more than 64 bits': bytes(`1211 ${link} 18 ${'ff'.repeat(9)} 02`),
       'a link to a CID of version 0 with a short hash': bytes(`1223 0a21 1220 ${zeros(31)}`)
     }]
   ]
