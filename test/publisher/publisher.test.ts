@@ -11,7 +11,7 @@ import { MemoryDatastore } from 'datastore-core'
 import { Key } from 'interface-datastore'
 import { CID } from 'multiformats/cid'
 import { createPublisher, Publisher } from '../../src/index.ts'
-import type { PublisherComponents, PublisherInit } from '../../src/shared/types.ts'
+import type { AnnounceSender, PublisherComponents, PublisherInit } from '../../src/shared/types.ts'
 import { createLinkSystem } from '../../src/store/link-system.ts'
 import { openSignedHead } from '../../src/syncers/httpsync/signed-head.ts'
 import { readVectors } from './kit.ts'
@@ -222,6 +222,21 @@ describe('the root', () => {
     deepEqual(settled.map(({ status }) => status), ['rejected', 'fulfilled', 'fulfilled'])
     deepEqual(seen, [ONE, undefined])
     equal(publisher.root, ONE)
+  })
+
+  it('is not announced when storing fails', async () => {
+    const datastore = new MemoryDatastore()
+    const sent: unknown[] = []
+    const sender: AnnounceSender = {
+      async send ({ cid }) {
+        sent.push(cid)
+        return {}
+      }
+    }
+    const publisher = await start({ root: ONE, senders: [sender] }, { datastore })
+    datastore.put = () => { throw new Error('disk full') }
+    await rejects(publisher.updateRoot(TWO), /disk full/)
+    deepEqual(sent, [])
   })
 
   it('that a datastore fails to give: the start fails with its error', async () => {
