@@ -1,12 +1,13 @@
 import { describe, it } from 'node:test'
-import { deepEqual, equal, rejects } from 'node:assert/strict'
+import { deepEqual, equal, ok, rejects } from 'node:assert/strict'
 import { getEventListeners } from 'node:events'
 import type { CID } from 'multiformats/cid'
 import type { Subscriber } from '../../src/subscriber/subscriber.ts'
+import { headProtocol } from '../../src/syncers/dtsync/index.ts'
 import { TestNet, type FaultyPublisher } from '../../src/testing/index.ts'
-import { inTime, next, pubsubOf, randomCid, until } from '../support/hall.ts'
+import { inTime, next, pubsubOf, randomCid, TOPIC, until } from '../support/hall.ts'
 import { faultyTransports, gossipPublisher, gossipSubscriber, transports } from '../support/transports.ts'
-import { untilStreams } from '../wire/http-kit.ts'
+import { openStreams, untilStreams } from '../wire/http-kit.ts'
 
 void process.stdin // a pipe of the runner, which would else appear when a module imports 'process'
 
@@ -82,6 +83,17 @@ describe('after stop()', () => {
       await closed(before)
     })
   }
+
+  it('no stream of the head and of graphsync is left (dtsync)', async () => {
+    await using net = new TestNet()
+    const { info } = await transports[2].publisher(net, { chain: 2 })
+    const libp2p = await net.node()
+    const { subscriber } = await transports[2].subscriber(net, { components: { libp2p } })
+    await subscriber.sync(info)
+    ok(openStreams(libp2p, headProtocol(TOPIC)) > 0, 'one is kept for the next sync')
+    await subscriber.stop()
+    for (const protocol of [headProtocol(TOPIC), '/ipfs/graphsync/2.0.0']) { await untilStreams(libp2p, protocol, 0) }
+  })
 
   it('no stream is left, and the connection is', async () => {
     await using net = new TestNet()
