@@ -41,6 +41,20 @@ describe('createLinkSystem()', () => {
     }
   })
 
+  it('stores no value that dag-json does not have', async () => {
+    const linkSystem = createLinkSystem()
+    for (const value of [NaN, Infinity, 2n ** 63n, -(2n ** 63n) - 1n, Symbol('x'), () => {}, undefined, new Map([[1, 2]])]) {
+      await rejects(linkSystem.store([value]), { message: /^dag-json has/ })
+    }
+    deepEqual(await linkSystem.load(await linkSystem.store([2n ** 63n - 1n, -(2n ** 63n)])), [2n ** 63n - 1n, -(2n ** 63n)])
+  })
+
+  it('orders keys by their UTF-8, as Go does', async () => {
+    const linkSystem = createLinkSystem()
+    const bytes = await readBlock(linkSystem.blockstore, await linkSystem.store({ '\u{1f600}': 2, '\uff61': 1, a: 0 }))
+    equal(new TextDecoder().decode(bytes), '{"a":0,"\uff61":1,"\u{1f600}":2}')
+  })
+
   it('says which key of a map is undefined', async () => {
     const node = { Index: 0, PreviousID: undefined }
     await rejects(createLinkSystem().store(node), { name: 'TypeError', message: 'dag-json has no undefined: leave out the key "PreviousID"' })
