@@ -14,6 +14,7 @@ import { createPublisher, Publisher } from '../../src/index.ts'
 import type { AnnounceSender, PublisherComponents, PublisherInit } from '../../src/shared/types.ts'
 import { createLinkSystem } from '../../src/store/link-system.ts'
 import { openSignedHead } from '../../src/syncers/httpsync/signed-head.ts'
+import { inTime } from '../support/hall.ts'
 import { readVectors } from './kit.ts'
 
 const LISTEN = { listen: '127.0.0.1:0' }
@@ -222,6 +223,40 @@ describe('the root', () => {
     deepEqual(settled.map(({ status }) => status), ['rejected', 'fulfilled', 'fulfilled'])
     deepEqual(seen, [ONE, undefined])
     equal(publisher.root, ONE)
+  })
+
+  it('set while the stored one is read wins', async () => {
+    const datastore = new MemoryDatastore()
+    await datastore.put(new Key(`/dagsync/v1/no-topic/root/${id}`), ONE.bytes)
+    const get = datastore.get.bind(datastore)
+    const [reads, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    datastore.get = async (key, options) => {
+      reads.resolve()
+      await gate.promise
+      return get(key, options)
+    }
+    const publisher = make({}, { datastore })
+    const starting = publisher.start()
+    await reads.promise
+    datastore.put = (key) => key // so that the store still has the other one
+    await publisher.setRoot(TWO)
+    gate.resolve()
+    await starting
+    equal(await head(publisher), TWO.toString())
+  })
+
+  it('is not set when the signal aborts while it is stored', async () => {
+    const datastore = new MemoryDatastore()
+    const publisher = await start({ root: ONE }, { datastore })
+    const controller = new AbortController()
+    datastore.put = async (_key, _value, options) => {
+      equal(options?.signal, controller.signal)
+      return new Promise(() => {})
+    }
+    const setting = publisher.setRoot(TWO, { signal: controller.signal })
+    controller.abort(new Error('enough'))
+    await rejects(inTime(setting), /enough/)
+    equal(await head(publisher), ONE.toString())
   })
 
   it('is not announced when storing fails', async () => {
