@@ -249,11 +249,13 @@ describe('the root', () => {
     const datastore = new MemoryDatastore()
     const publisher = await start({ root: ONE }, { datastore })
     const controller = new AbortController()
+    const storing = Promise.withResolvers<unknown>()
     datastore.put = async (_key, _value, options) => {
-      equal(options?.signal, controller.signal)
+      storing.resolve(options?.signal)
       return new Promise(() => {})
     }
     const setting = publisher.setRoot(TWO, { signal: controller.signal })
+    equal(await storing.promise, controller.signal)
     controller.abort(new Error('enough'))
     await rejects(inTime(setting), /enough/)
     equal(await head(publisher), ONE.toString())
