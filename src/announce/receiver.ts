@@ -147,9 +147,8 @@ export class Receiver implements Startable, AsyncDisposable {
       let announce: Announce
       try {
         announce = await this.next()
-      } catch (err) {
-        if (signal.aborted) { return }
-        throw err
+      } catch {
+        return // it was stopped
       }
       yield announce
     }

@@ -6,7 +6,7 @@ interface Subscription { users: number, ours: boolean }
 const subscriptions = new WeakMap<PubSub, Map<string, Subscription>>()
 
 /**
- * Subscribes to a topic, unless the node is subscribed already. Gives the function that ends it, once: the last user
+ * Subscribes to a topic, unless the node is subscribed already. Gives the function that ends it, to be called once: the last user
  * unsubscribes, and only from what was subscribed here. Throws what the service throws, e.g. when it is not started.
  */
 export function subscribe (pubsub: PubSub, topic: string): () => void {
@@ -19,10 +19,7 @@ export function subscribe (pubsub: PubSub, topic: string): () => void {
   subscription.users++
   subscriptions.set(pubsub, topics.set(topic, subscription))
 
-  let ended = false
   return () => {
-    if (ended) { return }
-    ended = true
     if (--subscription.users > 0) { return }
     topics.delete(topic)
     if (!subscription.ours) { return }

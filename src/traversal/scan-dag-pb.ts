@@ -21,7 +21,6 @@ export class DagPbScanner extends Skeleton {
   }
 
   private pbNode (end: number): void {
-    let data = false
     let links: 'none' | 'open' | 'closed' = 'none'
     this.open(true)
     while (this.at < end) {
@@ -29,8 +28,6 @@ export class DagPbScanner extends Skeleton {
       if (this.wire !== BYTES) { throw new Error('wrong wire type in a node') }
       const to = this.sized(end)
       if (this.field === 1) {
-        if (data) { throw new Error('two Data fields') }
-        data = true
         if (links === 'open') {
           this.close()
           links = 'closed'

@@ -1,6 +1,7 @@
 import { deepEqual, equal, notEqual, ok, throws } from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { CID } from 'multiformats/cid'
+import { identity } from 'multiformats/hashes/identity'
 import { announceFromJson, announceToJson, decodeAnnounce, encodeAnnounce, gossipsubInit, messageAddrs } from '../../src/announce/index.ts'
 import { MAX_ANNOUNCE_SIZE } from '../../src/shared/constants.ts'
 import { cids, fromBase64, toBase64, vectors } from './kit.ts'
@@ -93,6 +94,9 @@ describe('announce messages in CBOR', () => {
   it('does not write what it would not read', () => {
     throws(() => encodeAnnounce({ cid, addrs: new Array(65).fill(new Uint8Array(1)) }), { name: 'InvalidMessageError' })
     throws(() => encodeAnnounce({ addrs: [] } as any), { name: 'InvalidMessageError', message: /Cid is missing/ })
+    const long = CID.createV1(0x55, identity.digest(new Uint8Array(512)))
+    throws(() => encodeAnnounce({ cid: long, addrs: [] }), { name: 'InvalidMessageError', message: /Cid has/ })
+    throws(() => encodeAnnounce({ cid, addrs: [], origPeer: 'x'.repeat(8193) }), { name: 'InvalidMessageError', message: /OrigPeer has/ })
   })
 
   it('keeps nothing of the bytes it read, be they a Buffer', () => {
@@ -191,6 +195,7 @@ describe('announce messages in JSON', () => {
     ['65 addresses', `{"Cid":{"/":"${cid}"},"Addrs":${JSON.stringify(new Array(65).fill(''))}}`, /Addrs has 65 entries/],
     ['base64 without padding', `{"Cid":{"/":"${cid}"},"Addrs":["BH8AAAEGJw8"]}`, /Addrs\[0\] is not base64/],
     ['ExtraData as a number', `{"Cid":{"/":"${cid}"},"ExtraData":1}`, /ExtraData is not base64/],
+    ['Cid of version 0 with a multibase', '{"Cid":{"/":"zQmPNHBy5h7f19yJDt7ip9TvmMRbqmYsa6aetkrsc1ghjLB"}}', /Cid/],
     ['OrigPeer as a number', `{"Cid":{"/":"${cid}"},"OrigPeer":1}`, /OrigPeer is not text/],
     ['a Cid that is none', '{"Cid":{"/":"abc"}}', /Cid is not a CID/],
     ['more than 1 MiB', ' '.repeat(MAX_ANNOUNCE_SIZE + 1), /more than 1048576/]

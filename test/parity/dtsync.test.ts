@@ -217,9 +217,13 @@ describe('dtsync', () => {
     await dataTransfer.stop()
   })
 
-  it('createDtsyncSyncer and queryHead check their limits', async () => {
+  it('createDtsyncSyncer and queryHead check what they are given', async () => {
     const peerId = await randomPeer()
     const components = { linkSystem: createLinkSystem(), libp2p: {} as Libp2p }
+    for (const field of ['linkSystem', 'libp2p', 'peerId', 'topic']) {
+      const lacking = { ...components, peerId, topic: TOPIC, [field]: undefined } as any
+      throws(() => createDtsyncSyncer(lacking, lacking), { name: 'InvalidOptionError', field })
+    }
     for (const value of [0, -1, 0.5, NaN, Infinity, '5', null] as any[]) {
       for (const field of ['headTimeout', 'stallTimeout', 'maxBlockSize']) {
         throws(() => createDtsyncSyncer(components, { peerId, topic: TOPIC, [field]: value }), { name: 'InvalidOptionError', field })

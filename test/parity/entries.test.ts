@@ -142,6 +142,10 @@ for (const transport of transports) {
       equal(await count(async () => subscriber.sync(info, { resync: true })), 2)
       equal(await count(async () => subscriber.syncAdChain(info, { resync: true, depthLimit: 3 })), 3)
       equal(await count(async () => subscriber.syncAdChain(info, { resync: true, depthLimit: false })), 6)
+      for (const [syncRecursionLimit, expected] of [[{ depth: 3 }, 2], [{ depth: 1 }, 1], [{ none: {} }, 2]] as const) {
+        const { subscriber } = await transport.subscriber(net, { blockHook: seen.hook, adsDepthLimit: 2, syncRecursionLimit })
+        equal(await count(async () => subscriber.syncAdChain(info)), expected)
+      }
     })
 
     it('TestFirstSyncDepth: only while there is nowhere to stop', async () => {

@@ -1,4 +1,5 @@
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict'
+import { getEventListeners } from 'node:events'
 import { afterEach, describe, it } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { generateKeyPair } from '@libp2p/crypto/keys'
@@ -136,7 +137,8 @@ describe('announcing', () => {
     const publisher = await start({ root: ONE, senders: [new Sender()] })
     const { signal } = new AbortController()
     for (let i = 0; i < 1_000; i++) { await publisher.announce({ signal }) }
-    await Promise.all(Array.from({ length: 100 }, async () => publisher.announce()))
+    await Promise.all(Array.from({ length: 100 }, async () => publisher.announce({ signal })))
+    equal(getEventListeners(signal, 'abort').length, 0)
   })
 
   it('reaches a receiver over gossipsub', async () => {

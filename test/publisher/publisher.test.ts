@@ -11,9 +11,10 @@ import { MemoryDatastore } from 'datastore-core'
 import { Key } from 'interface-datastore'
 import { CID } from 'multiformats/cid'
 import { createPublisher, Publisher } from '../../src/index.ts'
-import type { PublisherComponents, PublisherInit } from '../../src/shared/types.ts'
+import type { AnnounceSender, PublisherComponents, PublisherInit } from '../../src/shared/types.ts'
 import { createLinkSystem } from '../../src/store/link-system.ts'
 import { openSignedHead } from '../../src/syncers/httpsync/signed-head.ts'
+import { inTime } from '../support/hall.ts'
 import { readVectors } from './kit.ts'
 
 const LISTEN = { listen: '127.0.0.1:0' }
@@ -64,6 +65,12 @@ describe('options', () => {
     ['a key that is not the node\'s', 'privateKey', {}, { libp2p: node(other) }],
     ['an ECDSA key', 'privateKey', {}, { privateKey: ecdsa }],
     ['something that is no key', 'privateKey', {}, { privateKey: {} as any }],
+    ['dtsync without a node', 'dtsync', { topic: '/t', dtsync: {} }],
+    ['dtsync without a topic', 'dtsync', { dtsync: {} }, { libp2p: node(privateKey) }],
+    ['a list of allowed peers', 'dtsync.allowPeer', { topic: '/t', dtsync: { allowPeer: [] as any } }, { libp2p: node(privateKey) }],
+    ['a data transfer of another make', 'dtsync.dataTransfer', { topic: '/t', dtsync: { dataTransfer: {} as any } }, { libp2p: node(privateKey) }],
+    ['ipnisync without a node', 'ipnisync', { ipnisync: {} }],
+    ['ipnisync without a key', 'privateKey', { http: false }, { privateKey: undefined, libp2p: node(privateKey) }],
     ['a root that is text', 'root', { root: String(ONE) as any }],
     ['an empty topic', 'topic', { topic: '' }],
     ['an empty head topic', 'http.headTopic', { http: { headTopic: '' } }],
@@ -216,6 +223,57 @@ describe('the root', () => {
     deepEqual(settled.map(({ status }) => status), ['rejected', 'fulfilled', 'fulfilled'])
     deepEqual(seen, [ONE, undefined])
     equal(publisher.root, ONE)
+  })
+
+  it('set while the stored one is read wins', async () => {
+    const datastore = new MemoryDatastore()
+    await datastore.put(new Key(`/dagsync/v1/no-topic/root/${id}`), ONE.bytes)
+    const get = datastore.get.bind(datastore)
+    const [reads, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    datastore.get = async (key, options) => {
+      reads.resolve()
+      await gate.promise
+      return get(key, options)
+    }
+    const publisher = make({}, { datastore })
+    const starting = publisher.start()
+    await reads.promise
+    datastore.put = (key) => key // so that the store still has the other one
+    await publisher.setRoot(TWO)
+    gate.resolve()
+    await starting
+    equal(await head(publisher), TWO.toString())
+  })
+
+  it('is not set when the signal aborts while it is stored', async () => {
+    const datastore = new MemoryDatastore()
+    const publisher = await start({ root: ONE }, { datastore })
+    const controller = new AbortController()
+    const storing = Promise.withResolvers<unknown>()
+    datastore.put = async (_key, _value, options) => {
+      storing.resolve(options?.signal)
+      return new Promise(() => {})
+    }
+    const setting = publisher.setRoot(TWO, { signal: controller.signal })
+    equal(await storing.promise, controller.signal)
+    controller.abort(new Error('enough'))
+    await rejects(inTime(setting), /enough/)
+    equal(await head(publisher), ONE.toString())
+  })
+
+  it('is not announced when storing fails', async () => {
+    const datastore = new MemoryDatastore()
+    const sent: unknown[] = []
+    const sender: AnnounceSender = {
+      async send ({ cid }) {
+        sent.push(cid)
+        return {}
+      }
+    }
+    const publisher = await start({ root: ONE, senders: [sender] }, { datastore })
+    datastore.put = () => { throw new Error('disk full') }
+    await rejects(publisher.updateRoot(TWO), /disk full/)
+    deepEqual(sent, [])
   })
 
   it('that a datastore fails to give: the start fails with its error', async () => {

@@ -5,8 +5,10 @@ import type { PrivateKey } from '@libp2p/interface'
 import { multiaddr, type Multiaddr } from '@multiformats/multiaddr'
 import { createLinkSystem } from '../../src/store/link-system.ts'
 import { chain, FaultyPublisher, TestNet } from '../../src/testing/index.ts'
-import { gate, next } from '../support/hall.ts'
+import { gate, next, until } from '../support/hall.ts'
+import { transports } from '../support/transports.ts'
 
+const [dtsync] = transports.filter(({ isHttp }) => !isHttp)
 const dead = multiaddr('/ip4/127.0.0.1/tcp/9/http')
 const QUICK = { httpRetry: false as const, httpTimeout: 2_000 }
 
@@ -155,6 +157,20 @@ describe("a publisher's addresses", () => {
     deepEqual(texts(subscriber.httpPeerStore.get(publisher.id)), texts(publisher.info.multiaddrs))
     await new Promise(resolve => setTimeout(resolve, 50))
     deepEqual(subscriber.httpPeerStore.get(publisher.id), [])
+  })
+
+  it('nor does the peer store of the node lose them (dtsync)', async () => {
+    await using net = new TestNet()
+    const { info } = await dtsync.publisher(net, { chain: 1 })
+    const slow = gate()
+    const libp2p = await net.node()
+    const { subscriber } = await dtsync.subscriber(net, { components: { libp2p }, addrTTL: 20, blockHook: slow.hook })
+    const sync = subscriber.sync(info)
+    const first = await slow.arrival()
+    await libp2p.peerStore.delete(info.id)
+    await until(async () => (await libp2p.peerStore.get(info.id).catch(() => undefined))?.addresses.length === info.multiaddrs.length)
+    first.open()
+    await sync
   })
 
   it('they are known by name as long as a sync goes on, however long that is', async () => {

@@ -184,6 +184,22 @@ describe('a node that is stopped and started again below its subscriber', () => 
   })
 })
 
+describe('a node whose pubsub is stopped and started with it', () => {
+  it('keeps a subscription of others when the subscriber stops', async () => {
+    const topics = new Set<string>([TOPIC])
+    const pubsub = Object.assign(new EventTarget(), {
+      getTopics: () => [...topics],
+      subscribe: (topic: string) => { topics.add(topic) },
+      unsubscribe: (topic: string) => { topics.delete(topic) }
+    })
+    const libp2p = Object.assign(new EventTarget(), { services: { pubsub } }) as unknown as Libp2p
+    const subscriber = await createSubscriber({ libp2p, linkSystem: createLinkSystem() }, { topic: TOPIC, receiver: {} })
+    libp2p.dispatchEvent(new CustomEvent('start')) // who has subscribed was quicker
+    await subscriber.stop()
+    deepEqual([...topics], [TOPIC])
+  })
+})
+
 describe('a node that has pubsub and no events', () => {
   it('is listened on all the same', async () => {
     const topics = new Set<string>()
@@ -349,6 +365,20 @@ describe('an old announce that is played again', () => {
     equal(count, 0)
     ok((await subscriber.getLatestSync(id))?.equals(cids[0]))
     equal(seen.length, 5)
+  })
+
+  it('fails where the publisher has no head any more', async () => {
+    await using net = new TestNet()
+    const { publisher, info, cids, id } = await net.publisher({ chain: 3 })
+    const { subscriber } = await net.subscriber({ receiver: {} })
+    const events = subscriber.onSyncFinished()
+    await subscriber.sync(info)
+    await next(events)
+    await publisher.setRoot(undefined)
+    await subscriber.announce(cids[1], info)
+    const { cid, error } = await next(events)
+    deepEqual([`${cid}`, error?.name], [`${cids[1]}`, 'ContentNotFoundError'])
+    ok((await subscriber.getLatestSync(id))?.equals(cids[0]))
   })
 
   it('is not heard at all while its CID is among the last 64', async () => {

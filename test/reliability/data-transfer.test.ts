@@ -127,6 +127,23 @@ describe('a pull whose connection is lost', () => {
     equal((await pull()).error, undefined)
   })
 
+  it('is resumed when the peer comes back after a while', async () => {
+    const source = held(7)
+    const initiator = { ...QUICK, silenceTimeout: 60_000, stallTimeout: 5_000 }
+    await using pair = await transferPair({ remote: source.linkSystem, initiator })
+    const dial = pair.a.dialProtocol.bind(pair.a)
+    let backAt = 0
+    pair.a.dialProtocol = async (...args) => {
+      if (performance.now() < backAt) { throw new Error('no way') }
+      return dial(...args)
+    }
+    const { cids, pulled } = await cutMidway(pair, source)
+    backAt = performance.now() + 300
+    const { cids: given, error } = await pulled
+    equal(error, undefined, error?.stack)
+    deepEqual(given, cids.map(String))
+  })
+
   it('fails within restartTimeout when the peer is gone for good', async () => {
     const source = held(7)
     await using pair = await transferPair({ remote: source.linkSystem, initiator: { ...QUICK, restartTimeout: 600 } })
@@ -162,6 +179,20 @@ describe('a peer that says nothing', () => {
     const { error } = await outcome(pair.initiator.pull(pair.b.peerId, VOUCHER, root, everything))
     equal(error?.name, 'TransferFailedError')
     equal(error?.cause?.name, 'TimeoutError')
+  })
+
+  it('in the middle, and cannot be reached: TransferFailedError after restartTimeout', async () => {
+    const source = held(3)
+    const initiator = { ...QUICK, silenceTimeout: 50, restartTimeout: 300, stallTimeout: 50_000 }
+    await using pair = await transferPair({ remote: source.linkSystem, initiator })
+    const cids = await chainOf(source.linkSystem, 6)
+    const pulled = outcome(pair.initiator.pull(pair.b.peerId, VOUCHER, cids[0], everything))
+    await source.arrived
+    pair.a.dialProtocol = async () => { throw new Error('no way') }
+    const { error, cids: given } = await pulled
+    equal(error?.name, 'TransferFailedError', error?.stack)
+    deepEqual(given, cids.slice(0, 3).map(String))
+    source.letGo()
   })
 
   it('in the middle, but can be reached: StalledError after stallTimeout', async () => {

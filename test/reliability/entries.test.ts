@@ -62,6 +62,16 @@ for (const transport of faultyTransports) {
       ok(publisher.requests.every(({ headers }) => headers['ipni-cid-schema-type'] === 'EntryChunk'))
     })
 
+    it('that do not come: StalledError', async () => {
+      await using net = new TestNet()
+      const { publisher, source } = await publisherOf(transport, net)
+      const chunks = await entriesChain(source, 1)
+      const held = hold(publisher, () => true)
+      const { subscriber } = await transport.subscriber(net, { httpRetry: false, stallTimeout: 100 })
+      await rejects(inTime(subscriber.syncEntries(publisher.info, chunks[0]), 5_000), { name: 'StalledError' })
+      held.open()
+    })
+
     it('are synced once where a CID comes twice', async () => {
       await using net = new TestNet()
       const { publisher, source } = await publisherOf(transport, net)

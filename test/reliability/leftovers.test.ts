@@ -1,12 +1,13 @@
 import { describe, it } from 'node:test'
-import { deepEqual, equal, rejects } from 'node:assert/strict'
+import { deepEqual, equal, ok, rejects } from 'node:assert/strict'
 import { getEventListeners } from 'node:events'
 import type { CID } from 'multiformats/cid'
 import type { Subscriber } from '../../src/subscriber/subscriber.ts'
+import { headProtocol } from '../../src/syncers/dtsync/index.ts'
 import { TestNet, type FaultyPublisher } from '../../src/testing/index.ts'
-import { inTime, next, pubsubOf, randomCid, until } from '../support/hall.ts'
+import { inTime, next, pubsubOf, randomCid, TOPIC, until } from '../support/hall.ts'
 import { faultyTransports, gossipPublisher, gossipSubscriber, transports } from '../support/transports.ts'
-import { untilStreams } from '../wire/http-kit.ts'
+import { openStreams, untilStreams } from '../wire/http-kit.ts'
 
 void process.stdin // a pipe of the runner, which would else appear when a module imports 'process'
 
@@ -83,6 +84,17 @@ describe('after stop()', () => {
     })
   }
 
+  it('no stream of the head and of graphsync is left (dtsync)', async () => {
+    await using net = new TestNet()
+    const { info } = await transports[2].publisher(net, { chain: 2 })
+    const libp2p = await net.node()
+    const { subscriber } = await transports[2].subscriber(net, { components: { libp2p } })
+    await subscriber.sync(info)
+    ok(openStreams(libp2p, headProtocol(TOPIC)) > 0, 'one is kept for the next sync')
+    await subscriber.stop()
+    for (const protocol of [headProtocol(TOPIC), '/ipfs/graphsync/2.0.0']) { await untilStreams(libp2p, protocol, 0) }
+  })
+
   it('no stream is left, and the connection is', async () => {
     await using net = new TestNet()
     const [, streams] = faultyTransports
@@ -127,19 +139,21 @@ describe('after stop()', () => {
     deepEqual(pubsub.getTopics(), [])
   })
 
-  it('no listener is left on a signal that many syncs were given', async () => {
-    await using net = new TestNet()
-    const publisher = await net.publisher({ chain: 5 })
-    const { subscriber } = await net.subscriber()
-    const { signal } = new AbortController()
-    for (let i = 0; i < 30; i++) {
-      await subscriber.sync(publisher.info, { signal })
-      await subscriber.sync(publisher.info, { signal, cid: await randomCid() }).catch(() => {})
-      await subscriber.getLatestSync(publisher.id, { signal })
-      await publisher.extend(2)
-    }
-    equal(getEventListeners(signal, 'abort').length, 0)
-  })
+  for (const transport of transports) {
+    it(`no listener is left on a signal that many syncs were given (${transport.name})`, async () => {
+      await using net = new TestNet()
+      const publisher = await transport.publisher(net, { chain: 5 })
+      const { subscriber } = await transport.subscriber(net)
+      const { signal } = new AbortController()
+      for (let i = 0; i < 30; i++) {
+        await subscriber.sync(publisher.info, { signal })
+        await subscriber.sync(publisher.info, { signal, cid: await randomCid() }).catch(() => {})
+        await subscriber.getLatestSync(publisher.id, { signal })
+        await publisher.extend(2)
+      }
+      equal(getEventListeners(signal, 'abort').length, 0)
+    })
+  }
 
   for (const transport of faultyTransports) {
     it(`connections are kept between syncs, not made anew (${transport.name})`, async () => {

@@ -5,7 +5,7 @@ import { MemoryDatastore } from 'datastore-core'
 import { createLinkSystem } from '../../src/store/link-system.ts'
 import { Subscriber } from '../../src/subscriber/subscriber.ts'
 import { TestNet, type Fault } from '../../src/testing/index.ts'
-import { inTime, next, random, rest } from '../support/hall.ts'
+import { gate, inTime, next, random, rest } from '../support/hall.ts'
 import { faultyTransports } from '../support/transports.ts'
 
 /** Stops, and says how long that took. */
@@ -55,6 +55,19 @@ describe('stop()', () => {
       deepEqual((await rest(events)).map(({ error }) => error?.name), ['SubscriberStoppedError'])
     })
   }
+
+  it('ends what began before a second start()', async () => {
+    await using net = new TestNet()
+    const { info } = await net.publisher({ chain: 1 })
+    const { subscriber } = await net.subscriber()
+    const waiting = gate()
+    const sync = rejects(subscriber.sync(info, { blockHook: waiting.hook }), { name: 'SubscriberStoppedError' })
+    const { open } = await waiting.arrival()
+    await subscriber.start()
+    await stopIn(subscriber)
+    open()
+    await sync
+  })
 
   it('may be called twice, at once, before start() and by its scope; start() may follow', async () => {
     await using net = new TestNet()

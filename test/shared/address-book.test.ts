@@ -14,6 +14,10 @@ function bookAt (start = 1_000, maxAddrsPerPeer?: number): { book: ReturnType<ty
   return { book: createAddressBook({ now: () => time, maxAddrsPerPeer }), pass: ms => { time += ms } }
 }
 
+function peerNamed (name: string): PeerId {
+  return { toString: () => name, toMultihash: () => identity.digest(Uint8Array.of(0)) } as unknown as PeerId
+}
+
 describe('address book', () => {
   it('forgets each address at its own time', () => {
     const { book, pass } = bookAt()
@@ -25,6 +29,16 @@ describe('address book', () => {
     deepEqual(book.get(a), [addrs[1]])
     pass(100)
     deepEqual(book.get(a), [])
+  })
+
+  it('drops those whose time is over before any other', () => {
+    const { book, pass } = bookAt()
+    book.add(a, [addrs[0]], 100_000)
+    for (let i = 0; i < 20_000; i++) {
+      book.add(peerNamed(`peer ${i}`), [addrs[1]], 1)
+      pass(1)
+    }
+    deepEqual(book.get(a), [addrs[0]])
   })
 
   it('by time that passes, not by a clock that is set', t => {
@@ -66,7 +80,7 @@ describe('address book', () => {
 
   it('is bounded over all, and drops what has expired, without a timer', () => {
     const { book, pass } = bookAt()
-    const peers = Array.from({ length: 20_000 }, (_, i) => ({ toString: () => `peer ${i}`, toMultihash: () => identity.digest(Uint8Array.of(i)) }) as unknown as PeerId)
+    const peers = Array.from({ length: 20_000 }, (_, i) => peerNamed(`peer ${i}`))
     for (const peer of peers) { book.add(peer, [addrs[0]], 100) }
     equal(peers.filter(peer => book.get(peer).length > 0).length, 16_384)
     pass(100)

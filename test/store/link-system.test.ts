@@ -41,6 +41,20 @@ describe('createLinkSystem()', () => {
     }
   })
 
+  it('stores no value that dag-json does not have', async () => {
+    const linkSystem = createLinkSystem()
+    for (const value of [NaN, Infinity, 2n ** 63n, -(2n ** 63n) - 1n, Symbol('x'), () => {}, undefined, new Map([[1, 2]])]) {
+      await rejects(linkSystem.store([value]), { message: /^dag-json has/ })
+    }
+    deepEqual(await linkSystem.load(await linkSystem.store([2n ** 63n - 1n, -(2n ** 63n)])), [2n ** 63n - 1n, -(2n ** 63n)])
+  })
+
+  it('orders keys by their UTF-8, as Go does', async () => {
+    const linkSystem = createLinkSystem()
+    const bytes = await readBlock(linkSystem.blockstore, await linkSystem.store({ '\u{1f600}': 2, '\uff61': 1, a: 0 }))
+    equal(new TextDecoder().decode(bytes), '{"a":0,"\uff61":1,"\u{1f600}":2}')
+  })
+
   it('says which key of a map is undefined', async () => {
     const node = { Index: 0, PreviousID: undefined }
     await rejects(createLinkSystem().store(node), { name: 'TypeError', message: 'dag-json has no undefined: leave out the key "PreviousID"' })
@@ -214,6 +228,27 @@ describe('a link system over a datastore', () => {
     await linkSystem.blockstore.delete(cid)
     equal(await linkSystem.has(cid), false)
     await rejects(linkSystem.load(cid), { name: 'NotFoundError' })
+  })
+
+  it('hands the signal on to it', async () => {
+    const signals: unknown[] = []
+    const datastore: any = new MemoryDatastore()
+    for (const name of ['put', 'get', 'has', 'delete', 'query']) {
+      const own = datastore[name].bind(datastore)
+      datastore[name] = (...args: any[]) => {
+        signals.push(args.at(-1)?.signal)
+        return own(...args)
+      }
+    }
+    const { blockstore } = createLinkSystem({ datastore })
+    const { signal } = new AbortController()
+    const cid = CID.createV1(raw.code, await sha256.digest(Uint8Array.of(1)))
+    await blockstore.put(cid, Uint8Array.of(1), { signal })
+    await readBlock(blockstore, cid, { signal })
+    await blockstore.has(cid, { signal })
+    await Array.fromAsync(blockstore.getAll({ signal }))
+    await blockstore.delete(cid, { signal })
+    deepEqual(signals, [signal, signal, signal, signal, signal])
   })
 
   it('takes a block in pieces', async () => {

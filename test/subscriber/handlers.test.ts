@@ -44,10 +44,10 @@ describe('Handlers', () => {
   })
 
   it('counts the time to live from the last work', async () => {
-    const all = handlers(60)
+    const all = handlers(200)
     const handler = all.get(peer)
     await handler.beside(async () => {})
-    for (let i = 0; i < 6; i++) {
+    for (let i = 0; i < 15; i++) {
       await new Promise(resolve => setTimeout(resolve, 20))
       await handler.beside(async () => {})
       equal(all.get(peer), handler)

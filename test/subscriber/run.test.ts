@@ -82,11 +82,11 @@ describe('Run', () => {
   })
 
   it('does not stall before it is watched, nor while it makes progress', async () => {
-    const run = new Run(100)
+    const run = new Run(300)
     await run.settle(async run => {
-      await new Promise(resolve => setTimeout(resolve, 150)) // waits for its turn
+      await new Promise(resolve => setTimeout(resolve, 350)) // waits for its turn
       run.watch()
-      for (let i = 0; i < 20; i++) {
+      for (let i = 0; i < 40; i++) {
         await new Promise(resolve => setTimeout(resolve, 10))
         run.progress()
       }

@@ -190,6 +190,10 @@ describe('a subscriber without being told which transport', () => {
     const { subscriber } = await subscriberOf(net, { topic: '/other' })
     await rejects(subscriber.sync(publisher.info), { name: 'HeadQueryError', message: /\/legs\/head\/other/ })
     await rejects(subscriber.sync(publisher.info), { name: 'HeadQueryError' })
+    const told = await subscriberOf(net, { topic: '/other', transports: ['ipnisync'] })
+    await told.node.dial(publisher.info.multiaddrs)
+    await until(async () => (await told.node.peerStore.get(publisher.id)).protocols.includes(HEAD))
+    equal(String(await told.subscriber.sync(publisher.id)), String(publisher.cids[0]))
   })
 
   it('does not take it either when its own publisher has left the node, of which the peer store does not hear', async () => {

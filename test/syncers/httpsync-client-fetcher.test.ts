@@ -4,6 +4,7 @@ import { multiaddr } from '@multiformats/multiaddr'
 import { base58btc } from 'multiformats/bases/base58'
 import { base64 } from 'multiformats/bases/base64'
 import { CID } from 'multiformats/cid'
+import { getEventListeners } from 'node:events'
 import { after, describe, it } from 'node:test'
 import { deepEqual, equal, ok, rejects, throws } from 'node:assert/strict'
 import { registerHttpath } from '../../src/shared/multiaddrs.ts'
@@ -308,6 +309,7 @@ describe('retry delays', () => {
   it('leave no listener behind', async () => {
     const { signal } = new AbortController()
     for (let i = 0; i < 50; i++) { await delay(0, signal, undefined) }
+    equal(getEventListeners(signal, 'abort').length, 0)
     await rejects(delay(1000, AbortSignal.abort('x')), err => err === 'x')
   })
 })

@@ -68,6 +68,7 @@ for (const [name, create] of clients) {
     it('unzips, with the limit on what comes out', async () => {
       const bodies: Record<string, Uint8Array> = {
         gzip: gzipSync('x'.repeat(1000)),
+        'x-gzip': gzipSync('hello'),
         deflate: deflateSync('hello'),
         identity: Buffer.from('as it is'),
         '': Buffer.from('as it is'),
@@ -82,6 +83,7 @@ for (const [name, create] of clients) {
       const get = async (kind: string): Promise<string> =>
         text((await client.request(new URL(kind, server.url), { ...init, maxBodySize: 1100 })).body)
       equal(await get('gzip'), 'x'.repeat(1000))
+      equal(await get('x-gzip'), 'hello')
       equal(await get('deflate'), 'hello')
       equal(await get('identity'), 'as it is')
       equal(await get(''), 'as it is')

@@ -1,9 +1,10 @@
-import { equal, rejects } from 'node:assert/strict'
+import { deepEqual, equal, rejects } from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import { MemoryBlockstore } from 'blockstore-core'
 import { createLinkSystem } from '../../src/store/link-system.ts'
 import { Subscriber } from '../../src/subscriber/subscriber.ts'
+import { headProtocol } from '../../src/syncers/dtsync/index.ts'
 import { TestNet } from '../../src/testing/index.ts'
 import { inTime, rest, TOPIC } from '../support/hall.ts'
 import { transports } from '../support/transports.ts'
@@ -56,6 +57,21 @@ describe('publishers and subscribers of one node', () => {
     await reached.promise
     await inTime(subscriber.sync(info, { cid: cids[0] })).finally(gate.resolve)
     await stopping
+  })
+
+  it('one that cannot start has left nothing behind: another one can', async () => {
+    await using net = new TestNet()
+    const privateKey = await generateKeyPair('Ed25519')
+    const libp2p = await net.node({ privateKey })
+    const protocols = (): string[] => libp2p.getProtocols().filter(protocol => /graphsync|datatransfer|legs/.test(protocol))
+    const protocol = headProtocol(TOPIC)
+    await libp2p.handle(protocol, () => {})
+    await rejects(dtsync.publisher(net, { components: { libp2p, privateKey } }), { name: 'DuplicateProtocolHandlerError' })
+    deepEqual(protocols(), [protocol])
+    await libp2p.unhandle(protocol)
+    const { info, cids } = await dtsync.publisher(net, { chain: 1, components: { libp2p, privateKey } })
+    const { subscriber } = await dtsync.subscriber(net)
+    equal(String(await subscriber.sync(info)), String(cids[0]))
   })
 
   it('one whose stop fails has left all the same: the protocols are free', async () => {

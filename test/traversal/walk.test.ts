@@ -168,6 +168,72 @@ describe('walk()', () => {
   })
 })
 
+describe('a malformed block', () => {
+  const bytes = (hex: string): Uint8Array => Uint8Array.from(Buffer.from(hex.replaceAll(' ', ''), 'hex'))
+  const zeros = (count: number): string => '00'.repeat(count)
+  const link = '0a0401550000' // in dag-pb
+  const blocks: Array<[string, number, Record<string, Uint8Array>]> = [
+    ['dag-cbor', 0x71, {
+      'more after the value': bytes('00 00'),
+      'an unknown tag before bytes': bytes('c1 41 00'),
+      'an int below int64': bytes('3b 8000000000000000'),
+      'text among the pieces of bytes': bytes('5f 61 61 ff'),
+      'a head that is reserved': bytes('1c'),
+      'a simple value that is not known': bytes('e5'),
+      'an end in a number': bytes('19 00'),
+      'an end in a list': bytes('82 00'),
+      "more than Go's budget": new Uint8Array(10 * 1024 * 1024 + 6).fill(0x5a, 0, 1).fill(0xa0, 2, 3).fill(1, 4, 5),
+      'a link to a CID of version 2': bytes('d82a 45 00 02550000'),
+      'a link to a CID that is cut off': bytes('d82a 45 00 01551220'),
+      'a link to a CID and more': bytes('d82a 46 00 01550000 00'),
+      'a link to a CID with a varint that is not minimal': bytes('d82a 46 00 01d500 0000'),
+      'a link to a CID of version 0 with a short hash': bytes(`d82a 5822 00 1220 ${zeros(31)}`)
+    }],
+    ['dag-json', DAG_JSON, Object.fromEntries([
+      '{1:2}', '{"a" 1}', '"\n"', '"a', '"\\x"', '"\\u12g4"', '1e', '1e400', '1 1', '{"/":{"bytes":"a-b"}}', '{"/":{"bytes":"a=b"}}',
+      '{"/":{"bytes":"a"}}', '{"/":"b1"}', '{"/":"xyz"}'
+    ].map(text => [JSON.stringify(text), utf8(text)]))],
+    ['dag-pb', 0x70, {
+      'a number in a node': bytes('0800'),
+      'two Data': bytes('0a00 0a00'),
+      'two runs of Links': bytes(`1206 ${link} 0a00 1206 ${link}`),
+      'an unknown field': bytes('1a00'),
+      'an unknown field in a link': bytes(`1208 ${link} 2200`),
+      'fields of a link out of order': bytes(`120a ${link} 1801 1200`),
+      'two Hashes of a link': bytes(`120c ${link} ${link}`),
+      'a number for the name of a link': bytes(`1208 ${link} 1001`),
+      'a link of nothing': bytes('1200'),
+      'a link without Hash': bytes('1202 1200'),
+      'an end in a number': bytes('12'),
+      'an end in bytes': bytes('0a0500'),
+      'a number of more than 64 bits': bytes(`1211 ${link} 18 ${'ff'.repeat(9)} 02`),
+      'a link to a CID of version 0 with a short hash': bytes(`1223 0a21 1220 ${zeros(31)}`)
+    }]
+  ]
+  for (const [codec, code, cases] of blocks) {
+    it(`of ${codec} is refused`, async () => {
+      for (const [what, block] of Object.entries(cases)) {
+        await rejects(names({}, walk(await cidOf(code, block), all, () => block)), { name: 'InvalidMessageError' }, what)
+      }
+    })
+  }
+
+  it('is none where Go reads it', async () => {
+    const { cid, load } = await dag({ a: '1', root: '{"x":%a%}', json: '{}' })
+    const text = `${cid.a}`
+    const broken = utf8(`[{"/":"${text.slice(0, 9)}\\n${text.slice(9)}"},{"/":"${text.toUpperCase()}"}]`)
+    deepEqual(await names(cid, walk(cid.json, all, c => c.equals(cid.json) ? broken : load(c))), ['json', 'a', 'a'])
+    for (const [code, block] of [
+      [0x71, bytes('3b ffffffffffffffff')], // overflows to 0
+      [0x71, bytes('a1 c1 61 61 00')], // a tag before a key
+      [0x70, bytes('0a00 1206 0a0401550000')], [0x70, bytes('1206 0a0401550000 0a00')]
+    ] as Array<[number, Uint8Array]>) {
+      const root = await cidOf(code, block)
+      equal((await names({ root }, walk(root, all, c => c.equals(root) ? block : new Uint8Array(0))))[0], 'root')
+    }
+  })
+})
+
 describe('hostile input', () => {
   const edge = exploreRecursiveEdge()
 

@@ -37,7 +37,6 @@ export class PublisherSet {
   }
 
   remove (publisher: Served): void {
-    if (this.publishers.get(publisher.topic) !== publisher) { return }
     this.publishers.delete(publisher.topic)
     if (this.publishers.size > 0) { return }
     this.removeVoucherType?.()

@@ -26,7 +26,7 @@ export class DtsyncServer {
     this.heads.root = cid
   }
 
-  /** Throws InvalidOptionError. */
+  /** stop() must follow, also where it fails. Throws InvalidOptionError. */
   async start (): Promise<void> {
     const node = DtsyncNode.of(this.libp2p, this.init)
     const stopped = new AbortController()
@@ -39,12 +39,7 @@ export class DtsyncServer {
       throw error
     }
     this.running = { node, served, stopped }
-    try {
-      await this.heads.start()
-    } catch (error) {
-      await this.stop()
-      throw error
-    }
+    await this.heads.start()
   }
 
   async stop (): Promise<void> {

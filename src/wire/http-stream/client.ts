@@ -172,7 +172,6 @@ export class HttpStreamClient {
     for (const deadline of this.running) { deadline.end(stoppedError()) }
     for (const pool of this.pools.values()) { pool.stop(stoppedError()) }
     this.pools.clear()
-    this.closers.clear()
   }
 
   /** Names and values in turn. */

@@ -122,10 +122,10 @@ export class StreamReader {
    * @throws {InvalidMessageError} more than `limit` bytes
    */
   async rest (limit: number, options?: AbortOptions): Promise<Uint8Array> {
-    while (await this.fill(this.size + 1, options)) {
+    for (let more = true; more;) {
+      more = await this.fill(this.size + 1, options)
       if (this.size > limit) { throw new InvalidMessageError(`more than ${limit} bytes in a message`) }
     }
-    if (this.size > limit) { throw new InvalidMessageError(`more than ${limit} bytes in a message`) }
     return this.take(this.size)
   }
 

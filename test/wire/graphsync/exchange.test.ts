@@ -404,7 +404,7 @@ describe('graphsync exchange', () => {
     const ended = fetchAll(pair, chain[0], { onNetworkError: error => { errors.push(error); resolve() } })
     const { requests: [{ id: requestId }] } = await peer.message(0)
     await peer.send({ responses: [{ requestId, status: 14, metadata: [[chain[0], 'present']] }], blocks: blocks.slice(0, 1) }, 1)
-    await delay(50)
+    while (!await pair.local.has(chain[0])) { await delay(5) }
     ;(await peer.stream(1)).abort(new Error('reset'))
     await promise
     await peer.send({

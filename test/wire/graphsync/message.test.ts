@@ -114,6 +114,7 @@ describe('graphsync messages', () => {
     equal(extension('7f 61 61 61 62 ff'), 'ab')
     deepEqual(extension('9f 01 02 ff'), [1, 2])
     equal(extension('f9 3c00'), 1)
+    deepEqual(['f9 c000', 'f9 0001', 'f9 8001', 'f9 fc00', 'f9 7e00'].map(extension), [-2, 2 ** -24, -(2 ** -24), -Infinity, NaN])
     equal(extension('fa 3fc00000'), 1.5)
     equal(extension('f7'), null)
     equal(extension('c1 05'), 5)
