@@ -2,12 +2,13 @@
 import { isPeerId } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { toCid } from '../shared/check.ts'
-import { ANNOUNCE_CACHE_SIZE, MAX_ANNOUNCE_ADDRS, MAX_ANNOUNCE_PUBLISHERS } from '../shared/constants.ts'
+import { ANNOUNCE_CACHE_SIZE, ANNOUNCE_TIMEOUT, MAX_ANNOUNCE_ADDRS, MAX_ANNOUNCE_PUBLISHERS } from '../shared/constants.ts'
 import { InvalidMessageError, InvalidOptionError, ReceiverClosedError } from '../shared/errors.ts'
 import { filterPublic, multiaddrFromBytes } from '../shared/multiaddrs.ts'
 import { checkAddrs } from '../shared/multiaddrs/bytes.ts'
 import { isThenable } from '../shared/thenable.ts'
 import { unlessAborted } from '../shared/unless-aborted.ts'
+import { within } from '../shared/within.ts'
 import { decodeAnnounce, messageAddrs } from './message.ts'
 import { cidsOf, Pending } from './pending.ts'
 import { Recent } from './recent.ts'
@@ -251,18 +252,17 @@ export class Receiver implements Startable, AsyncDisposable {
 
   /** Only logs what goes wrong, as Go does. */
   private async resend ({ cid, peerId, addrs }: Announce, { signal }: AbortOptions): Promise<void> {
-    const { pubsub } = this.components
-    if (this.init.resend !== true || pubsub == null || this.topic == null) { return }
+    const { components: { pubsub }, topic } = this
+    if (this.init.resend !== true || pubsub == null || topic == null) { return }
     const closing = this.closing.signal
-    const goOn = (): void => {
+    const message = { cid, addrs: addrs.map(addr => addr.bytes), origPeer: peerId.toString() }
+    const republish = async (ended: AbortSignal): Promise<unknown> =>
+      unlessAborted(publish(pubsub, topic, message, () => { ended.throwIfAborted() }), ended)
+    try {
+      await within('resend', ANNOUNCE_TIMEOUT, [signal, closing], republish)
+    } catch (err) {
       signal?.throwIfAborted()
       closing.throwIfAborted()
-    }
-    try {
-      const message = { cid, addrs: addrs.map(addr => addr.bytes), origPeer: peerId.toString() }
-      await unlessAborted(unlessAborted(publish(pubsub, this.topic, message, goOn), signal), closing)
-    } catch (err) {
-      goOn()
       this.log?.error('could not republish an announce of %p - %e', peerId, err)
     }
   }

@@ -58,8 +58,8 @@ export const ANNOUNCE_CACHE_SIZE = 64
 /** Ours: publishers whose seen CIDs a receiver remembers, and that may have an announce waiting; with so many a hint is not taken. */
 export const MAX_ANNOUNCE_PUBLISHERS = 1_024
 
-/** Go: announce/httpsender, defaultTimeout. */
-export const ANNOUNCE_HTTP_TIMEOUT = MINUTE
+/** Go: announce/httpsender, defaultTimeout; for all senders here. */
+export const ANNOUNCE_TIMEOUT = MINUTE
 
 /** Go: announce/httpsender.DefaultAnnouncePath. */
 export const DEFAULT_ANNOUNCE_PATH = '/announce'

@@ -104,14 +104,15 @@ export class Handler {
     const { slots, signal } = this.#host
     try {
       while (this.#pending != null) {
-        // The turn first, then a slot: a slot that waits behind a long explicit sync would be lost to all others.
         await this.#turn.take(signal)
-        this.#turn.release()
-        await slots.take(signal)
-        try {
+        if (slots.tryTake()) {
           await this.#syncPending()
-        } finally {
-          slots.release()
+        } else {
+          // Without the turn: who has a slot may wait for an explicit sync of this publisher, in a hook. And none waits for the turn: a
+          // slot behind a long explicit sync would be lost to all others.
+          this.#turn.release()
+          await slots.take(signal)
+          if (this.#turn.tryTake()) { await this.#syncPending() } else { slots.release() }
         }
       }
     } catch (error) {
@@ -122,14 +123,15 @@ export class Handler {
     }
   }
 
+  /** With the turn and a slot, which it gives back. */
   async #syncPending (): Promise<void> {
-    if (!this.#turn.tryTake()) { return } // an explicit sync was quicker: ask for both again
     try {
       const announce = this.#pending
       this.#pending = undefined
       if (announce != null) { await this.#host.syncAnnounced(this, announce) }
     } finally {
       this.#turn.release()
+      this.#host.slots.release()
     }
   }
 }

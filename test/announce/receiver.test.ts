@@ -231,6 +231,16 @@ describe('receiver: direct announces', () => {
     }
   })
 
+  it('does not wait for a republish for more than a minute', async ({ mock }) => {
+    const pubsub = new FakePubSub(relay)
+    pubsub.publish = async () => new Promise(() => {})
+    await using receiver = await newReceiver({ resend: true }, pubsub)
+    mock.timers.enable({ apis: ['setTimeout'] })
+    const direct = receiver.direct(many[0], info)
+    mock.timers.tick(60_000)
+    await direct
+  })
+
   it('ends a republish that waits for a stream, by abort and by stop()', async () => {
     const pubsub = new FakePubSub(relay)
     Object.assign(pubsub, { streamsOutbound: new Map(), getSubscribers: () => [other] })

@@ -63,4 +63,35 @@ describe('sendAnnounce', () => {
     controller.abort(reason)
     await rejects(sent, err => err === reason)
   })
+
+  it('takes a sender that hangs as failed, after a minute unless it says otherwise, and goes on', async ({ mock }) => {
+    const hang = async (): Promise<never> => new Promise(() => {})
+    let signal: AbortSignal | undefined
+    const hanging = sender(async (_message, options) => {
+      signal = options?.signal
+      return hang()
+    })
+    mock.timers.enable({ apis: ['setTimeout'] })
+    const sent = sendAnnounce(cid, addrs, [hanging, sender(async () => ({ recipients: 1 }))])
+    mock.timers.tick(59_999)
+    await null
+    equal(signal?.aborted, false)
+    mock.timers.tick(1)
+    const [failed, good] = await sent
+    equal(failed.error?.name, 'TimeoutError')
+    equal(signal?.aborted, true)
+    equal(good.recipients, 1)
+
+    const quick = rejects(sendAnnounce(cid, addrs, [{ send: hang, timeout: 10 }]), { name: 'AnnounceError' })
+    mock.timers.tick(10)
+    await quick
+  })
+
+  it('leaves the limit to a sender that has its own', async () => {
+    let given: AbortSignal | undefined
+    const { signal } = new AbortController()
+    const own: AnnounceSender = { timeout: false, send: async (_message, options) => { given = options?.signal; return {} } }
+    await sendAnnounce(cid, addrs, [own], { signal })
+    equal(given, signal)
+  })
 })

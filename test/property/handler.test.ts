@@ -8,9 +8,9 @@ import type { Announce } from '../../src/shared/types.ts'
 import { Handler } from '../../src/subscriber/handler.ts'
 import { Slots } from '../../src/subscriber/slots.ts'
 
-// "Latest only": a publisher has one sync that moves latest at a time. Explicit ones go in the order of asking. Of the announces
-// that come meanwhile only the newest is synced, when no explicit one waits; a relay's hint is never put before what the
-// publisher said itself. None is lost but by a newer one or by removal.
+// "Latest only": a publisher has one sync that moves latest at a time, in the order of asking. Of the announces that come meanwhile
+// only the newest is synced, when it is the turn of the first one; a relay's hint is never put before what the publisher said
+// itself. None is lost but by a newer one or by removal.
 
 const { signal } = new AbortController()
 
@@ -78,17 +78,24 @@ class Subject {
 interface Model {
   running?: string
   pending?: number
-  explicit: string[]
+
+  /** Those that wait; undefined is whatever announce is pending when its turn comes. */
+  queue: Array<string | undefined>
   ended: string[]
 }
 
 function startNext (model: Model): void {
-  if (model.running != null) { return }
-  model.running = model.explicit.shift()
-  if (model.running == null && model.pending != null) {
-    model.running = `announce ${model.pending}`
-    model.pending = undefined
+  while (model.running == null && model.queue.length > 0) {
+    const next = model.queue.shift()
+    model.running = next ?? (model.pending == null ? undefined : `announce ${model.pending}`)
+    if (next == null) { model.pending = undefined }
   }
+}
+
+/** One announced sync waits or runs; the next one lines up when it has ended. */
+function lineUp (model: Model): void {
+  const isAnnounce = model.running?.startsWith('announce') === true
+  if (model.pending != null && !isAnnounce && !model.queue.includes(undefined)) { model.queue.push(undefined) }
 }
 
 async function agree (model: Model, { handler, running, ended }: Subject): Promise<void> {
@@ -105,6 +112,7 @@ const offer = (number: number): Command => ({
     const dropped = isHint(number) && model.pending != null && !isHint(model.pending)
     equal(subject.offer(number), dropped ? number : model.pending)
     if (!dropped) { model.pending = number }
+    lineUp(model)
     startNext(model)
     await settled()
     await agree(model, subject)
@@ -115,7 +123,7 @@ const offer = (number: number): Command => ({
 const explicit = (number: number): Command => ({
   check: () => true,
   async run (model, subject) {
-    model.explicit.push(`explicit ${number}`)
+    model.queue.push(`explicit ${number}`)
     startNext(model)
     subject.explicit(`explicit ${number}`)
     await settled()
@@ -129,6 +137,7 @@ const end = (ok: boolean): Command => ({
   async run (model, subject) {
     model.ended.push(model.running as string)
     model.running = undefined
+    lineUp(model)
     startNext(model)
     subject.running?.end(ok)
     await settled()
@@ -155,7 +164,7 @@ describe('handler', () => {
       number.map(offer), number.map(offer), number.map(explicit), fc.boolean().map(end), fc.boolean().map(end), fc.constant(remove)
     ], { maxCommands: 60 })
     await fc.assert(fc.asyncProperty(commands, async commands => {
-      await fc.asyncModelRun(() => ({ model: { explicit: [], ended: [] }, real: new Subject('publisher', new Slots(1)) }), commands)
+      await fc.asyncModelRun(() => ({ model: { queue: [], ended: [] }, real: new Subject('publisher', new Slots(1)) }), commands)
     }), { numRuns: 300 })
   })
 

@@ -45,6 +45,7 @@ const made = await createLinkSystem().store({})
 /** By file and interface: for each field what the code does. */
 const values: Record<string, Record<string, unknown>> = {
   'shared/types/announce.ts ReceiverInit': { filterIPs: false, resend: false, trustedRelays: [] },
+  'shared/types/announce.ts AnnounceSender': { timeout: constants.ANNOUNCE_TIMEOUT },
   'shared/types/data-transfer.ts DataTransferInit': config,
   'shared/types/dtsync.ts HeadServerInit': { previous: false },
   'shared/types/graphsync.ts GraphsyncInit': {
@@ -64,7 +65,7 @@ const values: Record<string, Record<string, unknown>> = {
   'shared/multiaddrs/url.ts UrlToMultiaddrOptions': { legacyPath: false },
   'announce/senders/http.ts HttpSenderInit': {
     encoding: inCode('announce/senders/http.ts', 'encoding'),
-    timeout: constants.ANNOUNCE_HTTP_TIMEOUT,
+    timeout: constants.ANNOUNCE_TIMEOUT,
     userAgent: constants.USER_AGENT.replace(/\/.*/, '/<version>')
   },
   'syncers/dtsync/head.ts QueryHeadOptions': { timeout: constants.HTTP_TIMEOUT },

@@ -550,6 +550,21 @@ describe('a server of HTTP over a stream', () => {
     equal(text((await pair.client.request(pair.b.peerId, [PROTOCOL], get)).body), 'hello')
   })
 
+  it('resets a stream that a middleware of the node holds back until after the stop', async () => {
+    await using pair = await served(() => answer())
+    const [held, goOn] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    pair.b.use(PROTOCOL, async (stream, connection, next) => {
+      held.resolve()
+      await goOn.promise
+      next(stream, connection)
+    })
+    const request = pair.client.request(pair.b.peerId, [PROTOCOL], get)
+    await held.promise
+    await pair.server.stop()
+    goOn.resolve()
+    await rejects(request, { name: 'TransferFailedError' })
+  })
+
   it('does not take a protocol from another one, and leaves nothing when one is taken', async () => {
     await using pair = await createPair()
     const first = new HttpStreamServer({ libp2p: pair.b }, { handle: () => answer() }, { protocols: ['/b/1'] })

@@ -1,5 +1,5 @@
 import { isPeerId } from '@libp2p/interface'
-import { ANNOUNCE_HTTP_TIMEOUT, DEFAULT_ANNOUNCE_PATH, USER_AGENT } from '../../shared/constants.ts'
+import { ANNOUNCE_TIMEOUT, DEFAULT_ANNOUNCE_PATH, USER_AGENT } from '../../shared/constants.ts'
 import { AnnounceError, HttpStatusError, InvalidOptionError, TransferFailedError } from '../../shared/errors.ts'
 import { withPeerId } from '../../shared/multiaddrs.ts'
 import { LONGEST_TIMER, positive } from '../../shared/positive.ts'
@@ -54,11 +54,12 @@ export interface HttpSenderInit {
  */
 export function httpSender (init: HttpSenderInit): AnnounceSender {
   checkInit(init)
-  const { encoding = 'cbor', timeout = ANNOUNCE_HTTP_TIMEOUT, userAgent = USER_AGENT, peerId, extraData } = init
+  const { encoding = 'cbor', timeout = ANNOUNCE_TIMEOUT, userAgent = USER_AGENT, peerId, extraData } = init
   const urls = [...new Set(init.urls.map(readUrl))]
   const headers = { 'content-type': encoding === 'json' ? 'application/json' : 'application/octet-stream', 'user-agent': userAgent }
 
   return {
+    timeout: false,
     async send (message, options = {}) {
       options.signal?.throwIfAborted()
       const body = encode({

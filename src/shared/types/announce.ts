@@ -80,4 +80,11 @@ export interface AnnounceResult {
 export interface AnnounceSender {
   send(message: AnnounceMessage, options?: AbortOptions): Promise<{ recipients?: number }>
   stop?(): Promise<void>
+
+  /**
+   * How long one send() may take, in milliseconds; false: it sees to that itself.
+   *
+   * @default 60_000
+   */
+  timeout?: number | false
 }

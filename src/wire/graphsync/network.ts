@@ -98,6 +98,7 @@ export class Network {
   }
 
   private readonly onStream = async (stream: Stream, { remotePeer }: Connection): Promise<void> => {
+    if (!this.started) { return stream.abort(new TransferFailedError('graphsync is stopped')) } // a middleware of the node has held it back
     const peer = this.peer(remotePeer)
     const reader = new StreamReader(stream, { budget: peer.inbound })
     peer.streams++

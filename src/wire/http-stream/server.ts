@@ -28,6 +28,7 @@ export class HttpStreamServer implements Startable {
   private readonly streams = new Set<Stream>()
   private readonly rooms = new Map<string, Room>() // of peers that have streams open
   private handled: string[] = []
+  private stopped = false
   private readonly turns = new Turns()
 
   constructor (components: { libp2p: Pick<Libp2p, 'handle' | 'unhandle'> }, handler: HttpHandler, init: HttpStreamServerInit) {
@@ -41,6 +42,7 @@ export class HttpStreamServer implements Startable {
     return this.turns.take(async () => {
       if (this.handled.length > 0) { return }
       const { protocols, maxInboundStreams = MAX_INBOUND_STREAMS } = this.init
+      this.stopped = false
       try {
         for (const protocol of new Set(protocols)) {
           await this.libp2p.handle(protocol, (stream, connection) => { void this.serve(stream, connection) }, { maxInboundStreams })
@@ -56,8 +58,9 @@ export class HttpStreamServer implements Startable {
   /** Resets the streams that are open. */
   async stop (): Promise<void> {
     return this.turns.take(async () => {
+      this.stopped = true
       await this.unhandle()
-      for (const stream of this.streams) { stream.abort(new TransferFailedError('the HTTP server is stopped')) }
+      for (const stream of this.streams) { stream.abort(stoppedError()) }
     })
   }
 
@@ -68,6 +71,7 @@ export class HttpStreamServer implements Startable {
   }
 
   private async serve (stream: Stream, connection: Connection): Promise<void> {
+    if (this.stopped) { return stream.abort(stoppedError()) } // a middleware of the node has held it back
     tuneConnection(connection)
     const key = connection.remotePeer.toString()
     const room = this.rooms.get(key) ?? new Room()
@@ -78,4 +82,8 @@ export class HttpStreamServer implements Startable {
     this.streams.delete(stream)
     if (--room.streams === 0) { this.rooms.delete(key) }
   }
+}
+
+function stoppedError (): TransferFailedError {
+  return new TransferFailedError('the HTTP server is stopped')
 }

@@ -264,6 +264,25 @@ describe('graphsync: an exchange that is stopped while it starts', () => {
 })
 
 describe('graphsync: a responder that is stopped', () => {
+  it('resets a stream that a middleware of the node holds back until after the stop', async () => {
+    await using pair = await createPair()
+    await using responder = new Exchange({ libp2p: pair.b, linkSystem: createLinkSystem() })
+    await responder.start()
+    const [held, goOn] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    pair.b.use(GRAPHSYNC_PROTOCOL, async (stream, connection, next) => {
+      held.resolve()
+      await goOn.promise
+      next(stream, connection)
+    })
+    const stream = await pair.a.dialProtocol(pair.b.peerId, GRAPHSYNC_PROTOCOL)
+    stream.send(Uint8Array.of(0x80)) // the begin of a frame
+    await held.promise
+    await responder.stop()
+    goOn.resolve()
+    await until(() => stream.status !== 'open')
+    equal(stream.status, 'reset')
+  })
+
   it('resets a stream whose last word was not taken yet', async () => {
     await using pair = await createPair()
     const remote = createLinkSystem()
