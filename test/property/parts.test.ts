@@ -39,7 +39,7 @@ async function pulled (blocks: Map<string, Uint8Array>, root: CID, selector: Sel
     outcome.metStop = await pullInParts({
       root,
       selector,
-      limit,
+      limit: async () => limit,
       open (root, selector) {
         outcome.pulls++
         return walkOf(blocks, root, selector)

@@ -1,4 +1,5 @@
 import { deepEqual, equal } from 'node:assert/strict'
+import { once } from 'node:events'
 import { describe, it } from 'node:test'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import { identify } from '@libp2p/identify'
@@ -8,7 +9,10 @@ import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { createLibp2p } from 'libp2p'
 import type { SyncedBlock } from '../../src/shared/types.ts'
+import { createLinkSystem } from '../../src/index.ts'
+import { createDtsyncSyncer } from '../../src/syncers/index.ts'
 import { TestNet, type TestPublisher } from '../../src/testing/index.ts'
+import { dagsyncSelector, recursionLimitNone } from '../../src/traversal/index.ts'
 import { recorder, TOPIC } from '../support/hall.ts'
 
 /** A node that calls itself Go's, as far as identify goes. */
@@ -62,6 +66,26 @@ describe('a long chain over dtsync', () => {
       deepEqual(depths, publisher.cids.map((_, i) => i))
       equal(setup.pulls(), pulls)
       deepEqual(await subscriber.getLatestSync(publisher.id), publisher.cids[0])
+    })
+  }
+
+  for (const [who, userAgent, pulls] of [['this package', undefined, 2], ['Go', 'go-libp2p/0.26.3', 3]] as const) {
+    it(`comes in ${pulls} pull(s) from a publisher of ${who} that is asked for a CID before it has said who it is`, async () => {
+      await using setup = await start(2_500, userAgent)
+      const { net, publisher } = setup
+      const seen = recorder()
+      const libp2p = await net.node()
+      const identified = once(libp2p as EventTarget, 'peer:identify')
+      await using syncer = createDtsyncSyncer(
+        { libp2p, linkSystem: createLinkSystem() }, { peerId: publisher.id, addrs: publisher.info.multiaddrs, topic: TOPIC })
+      await syncer.sync(publisher.cids[0], dagsyncSelector(recursionLimitNone), {
+        onBlock: async ({ cid }) => {
+          seen.cids.push(cid)
+          await identified
+        }
+      })
+      deepEqual(seen.texts(), publisher.cids.map(String))
+      equal(setup.pulls(), pulls)
     })
   }
 

@@ -20,8 +20,8 @@ export interface PartsInit<T extends Step> {
   root: CID
   selector: SelectorNode
 
-  /** How deep one pull may go; Infinity: one brings all. */
-  limit: number
+  /** How deep the next pull may go; Infinity: it brings all that is left. */
+  limit (): Promise<number>
   open (root: CID, selector: SelectorNode): PartPull<T>
 
   /** Called for each block once, in the order of the whole walk, with the links between it and the root of the first part. */
@@ -50,12 +50,12 @@ export async function pullInParts<T extends Step> (init: PartsInit<T>): Promise<
   const { selector, open } = init
   const whole = recursionLimit(selector)
   const all = depthOf(whole)
-  let limit = whole == null ? Infinity : init.limit
+  let inParts = whole != null
   let metStop = false
   let given = 0 // blocks of this root
   for (let left: Left | undefined = { root: init.root, depth: 0, passes: all }; left != null;) {
     const { root, depth, passes }: Left = left
-    const part = Math.min(passes, limit)
+    const part = inParts ? Math.min(passes, await init.limit()) : passes
     const pull = open(root, part === all ? selector : withLimit(selector, part))
     try {
       let skip = given // those before were of a part that did not do
@@ -77,7 +77,7 @@ export async function pullInParts<T extends Step> (init: PartsInit<T>): Promise<
       const { rest } = pull
       if (part === passes || rest == null) { break }
       if (rest === 'branches') {
-        limit = Infinity
+        inParts = false
         continue
       }
       const more: number = passes - part - rest.over

@@ -119,7 +119,7 @@ export class DtsyncSyncer implements Syncer, AsyncDisposable {
     const metStop = await pullInParts({
       root,
       selector,
-      limit: await this.partLimit(options),
+      limit: async () => await this.partLimit(options),
       open: (root, selector) => {
         const voucher = { type: LEGS_VOUCHER_TYPE, value: voucherToNode({ head: root }) }
         const pull = transfers.open(peerId, voucher, root, selector, { linkSystem, signal, maxBlockSize, stallTimeout })
@@ -141,17 +141,20 @@ export class DtsyncSyncer implements Syncer, AsyncDisposable {
     await this.stop()
   }
 
-  /** How deep one pull may go, by what identify has told of the peer: js-libp2p peers are of this package, and take any depth. */
+  /**
+   * How deep one pull may go, by what identify has told of the peer: js-libp2p peers are of this package, and take any depth. The
+   * first pull over a new connection mostly begins before that.
+   */
   private async partLimit (options: AbortOptions): Promise<number> {
     if (this.limit != null) { return this.limit }
     try {
       const { metadata } = await this.libp2p.peerStore.get(this.init.peerId, options)
       const agent = metadata.get('AgentVersion')
-      if (agent == null) { return Infinity } // not yet
+      if (agent == null) { return GO_PART } // not yet
       return (this.limit = new TextDecoder().decode(agent).startsWith('js-libp2p/') ? Infinity : GO_PART)
     } catch { // the store does not know it, or fails: no sync depends on that
       options.signal?.throwIfAborted()
-      return Infinity
+      return GO_PART
     }
   }
 
