@@ -8,7 +8,7 @@ import { isPublicIp } from '../../shared/multiaddrs.ts'
 import { writeRequestHead } from '../../wire/http-stream/head.ts'
 import { Deadline } from '../../shared/deadline.ts'
 import { createFetchClient } from './fetch-client.ts'
-import { contentEncoding } from './http-client.ts'
+import { contentEncoding, isNoSuccess } from './http-client.ts'
 import { ConnectionPool } from './pool.node.ts'
 import { redirectTarget } from './redirects.ts'
 import type { Connection } from './connection.node.ts'
@@ -141,10 +141,6 @@ class SocketClient implements HttpClient {
       this.sweeper = undefined
     }
   }
-}
-
-function isNoSuccess (status: number): boolean {
-  return status < 200 || status > 299
 }
 
 /** The limit holds for what comes out, too: a small body may unzip to gigabytes. */

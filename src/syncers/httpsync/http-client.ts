@@ -33,6 +33,11 @@ export function contentEncoding ({ headers }: Pick<HttpResponse, 'headers'>): st
   return encoding === '' || encoding === 'identity' ? undefined : encoding
 }
 
+/** Whether a status is none of those whose body is wanted. */
+export function isNoSuccess (status: number): boolean {
+  return status < 200 || status > 299
+}
+
 /** Asks for small resources over kept connections. */
 export interface HttpClient {
   /** After stop(): requests fail, and trying again is of no use. */

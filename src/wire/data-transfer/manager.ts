@@ -4,6 +4,7 @@ import type { CID } from 'multiformats/cid'
 import { checkNode } from '../../shared/components.ts'
 import { checkPeerId } from '../../shared/check.ts'
 import { InvalidOptionError, TransferFailedError } from '../../shared/errors.ts'
+import { LONGEST_TIMER } from '../../shared/positive.ts'
 import type {
   DataTransfer, DataTransferInit, PullOptions, TransferMessage, Voucher, VoucherValidator
 } from '../../shared/types/data-transfer.ts'
@@ -134,8 +135,6 @@ export class Manager implements DataTransfer {
     }
   }
 }
-
-const LONGEST_TIMER = 2 ** 31 - 1
 
 function checked (init: DataTransferInit): Required<DataTransferInit> {
   const given = Object.fromEntries(Object.entries(init).filter(([, value]) => value !== undefined))
