@@ -174,7 +174,7 @@ export class Subscriber implements Startable, AsyncDisposable {
     return this.#latest.get(publisher, options)
   }
 
-  /** Where the next sync stops. Throws InvalidOptionError. */
+  /** Sets where the next sync stops. Emits no SyncFinished, and does not look whether the block is here. Throws InvalidOptionError. */
   async setLatestSync (publisher: PeerId, cid: CID, options?: AbortOptions): Promise<void> {
     checkPeerId('publisher', publisher)
     const latest = toCid('cid', cid)
