@@ -1,3 +1,5 @@
+import { TransferFailedError } from '../../shared/errors.ts'
+
 /** How one request is made. */
 export interface HttpRequestInit {
   /** @default 'GET' */
@@ -36,6 +38,11 @@ export function contentEncoding ({ headers }: Pick<HttpResponse, 'headers'>): st
 /** Whether a status is none of those whose body is wanted. */
 export function isNoSuccess (status: number): boolean {
   return status < 200 || status > 299
+}
+
+/** What requests fail with after stop(). */
+export function stoppedError (): TransferFailedError {
+  return new TransferFailedError('the HTTP client is stopped')
 }
 
 /** Asks for small resources over kept connections. */
