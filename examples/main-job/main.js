@@ -1,6 +1,5 @@
 // `npm start`: a publisher and a subscriber as two processes on this machine; blocks go over libp2p, with `-- --http` over HTTP. Ends
-// by itself; exit code 0 says that the
-// subscriber has the whole chain on disk.
+// by itself; exit code 0 says that the subscriber has the whole chain on disk.
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'

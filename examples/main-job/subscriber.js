@@ -21,6 +21,7 @@ function report (text) {
   console.log(`subscriber  ${text}: ${blocks} of ${total} blocks`)
 }
 
+// On a public network: receiver: { filterIPs: true }, with allowPeer where the publishers are known.
 const subscriber = await createSubscriber({ libp2p: node, linkSystem, datastore }, { topic: TOPIC, receiver: {}, blockHook })
 try {
   const signal = AbortSignal.timeout(60_000)

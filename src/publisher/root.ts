@@ -1,9 +1,8 @@
 import type { AbortOptions, PeerId } from '@libp2p/interface'
 import { Key, type Datastore } from 'interface-datastore'
-import { CID } from 'multiformats/cid'
+import type { CID } from 'multiformats/cid'
 import { DATASTORE_PREFIX } from '../shared/constants.ts'
-import { InvalidOptionError } from '../shared/errors.ts'
-import { isNotFound } from '../shared/not-found.ts'
+import { storedCid } from '../shared/stored-cid.ts'
 import { Turns } from '../shared/turns.ts'
 
 /** The root of a publisher: in the datastore when there is one, and in memory for those who ask. */
@@ -28,7 +27,7 @@ export class Root {
   async load (options?: AbortOptions): Promise<void> {
     if (this.#known) { return }
     if (this.#value != null) { return this.#turns.take(async () => this.#known ? undefined : this.#put(this.#value, options)) }
-    const stored = await this.#stored(options)
+    const stored = this.#datastore && await storedCid(this.#datastore, this.#key, options)
     if (this.#known) { return } // set meanwhile
     this.#value = stored
     this.#known = true
@@ -48,22 +47,5 @@ export class Root {
     }
     this.#value = cid
     this.#known = true
-  }
-
-  async #stored (options?: AbortOptions): Promise<CID | undefined> {
-    if (this.#datastore == null) { return undefined }
-    let bytes: Uint8Array
-    try {
-      bytes = await this.#datastore.get(this.#key, options)
-    } catch (error) {
-      options?.signal?.throwIfAborted()
-      if (isNotFound(error)) { return undefined }
-      throw error
-    }
-    try {
-      return CID.decode(bytes)
-    } catch (cause) {
-      throw new InvalidOptionError('datastore', `does not give the root at ${this.#key}`, { cause })
-    }
   }
 }

@@ -2,6 +2,7 @@ import { toHex } from 'multiformats/bytes'
 import { MAX_ANNOUNCE_ADDRS } from './constants.ts'
 import { InvalidOptionError } from './errors.ts'
 import { checkAddrs } from './multiaddrs/bytes.ts'
+import { positive } from './positive.ts'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { AddressBook } from './types.ts'
 
@@ -28,9 +29,7 @@ interface Entry { addr: Multiaddr, expires: number }
  */
 export function createAddressBook (init: AddressBookInit = {}): AddressBook {
   const { now = () => performance.now(), maxAddrsPerPeer = MAX_ANNOUNCE_ADDRS } = init
-  if (!Number.isSafeInteger(maxAddrsPerPeer) || maxAddrsPerPeer < 1) {
-    throw new InvalidOptionError('maxAddrsPerPeer', 'must be a whole number above 0')
-  }
+  positive('maxAddrsPerPeer', maxAddrsPerPeer)
   // peer -> bytes -> entry; the peer that was added to last is the last one
   const peers = new Map<string, Map<string, Entry>>()
   let sweepAt = 64

@@ -4,8 +4,13 @@ import { InvalidOptionError } from './errors.ts'
 export const LONGEST_TIMER = 2 ** 31 - 1
 
 /** Throws InvalidOptionError. */
-export function positive (field: string, value: unknown, max = Number.MAX_SAFE_INTEGER): void {
-  if (!Number.isSafeInteger(value) || (value as number) <= 0 || (value as number) > max) {
-    throw new InvalidOptionError(field, `must be a whole number from 1 to ${max}`)
+export function positive (field: string, value: unknown, most?: number): void {
+  checkWhole(field, value, 1, most)
+}
+
+/** A whole number, of `least` to `most`. Throws InvalidOptionError. */
+export function checkWhole (field: string, value: unknown, least: number, most = Number.MAX_SAFE_INTEGER): void {
+  if (!Number.isSafeInteger(value) || (value as number) < least || (value as number) > most) {
+    throw new InvalidOptionError(field, `must be a whole number from ${least} to ${most}`)
   }
 }

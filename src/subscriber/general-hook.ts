@@ -2,7 +2,7 @@ import type { CID } from 'multiformats/cid'
 import { toError } from '../shared/reason.ts'
 import type { BlockHook } from '../shared/types.ts'
 
-/** Gives the CID of the advertisement before this one; undefined: this one is the first. What it throws fails the sync. */
+/** Gives the CID of the advertisement before this one; undefined: this one is the first. */
 export type PreviousAdCid = (adCid: CID) => CID | undefined | Promise<CID | undefined>
 
 /**

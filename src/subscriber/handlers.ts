@@ -36,14 +36,7 @@ export class Handlers {
       entry.removed = false
       return entry.handler
     }
-    const host = this.#host
-    const handler = new Handler(peerId, {
-      slots: host.slots,
-      signal: host.signal,
-      syncAnnounced: async (handler, announce) => host.syncAnnounced(handler, announce),
-      dropped: announce => { host.dropped(announce) },
-      idle: () => { this.#idle(key) }
-    })
+    const handler = new Handler(peerId, { ...this.#host, idle: () => { this.#idle(key) } })
     this.#entries.set(key, { handler, idleSince: performance.now(), removed: false })
     return handler
   }

@@ -1,10 +1,9 @@
 import type { AbortOptions, PeerId } from '@libp2p/interface'
 import { Key, type Datastore } from 'interface-datastore'
-import { CID } from 'multiformats/cid'
+import type { CID } from 'multiformats/cid'
 import { toCid } from '../shared/check.ts'
 import { DATASTORE_PREFIX } from '../shared/constants.ts'
-import { InvalidOptionError } from '../shared/errors.ts'
-import { isNotFound } from '../shared/not-found.ts'
+import { storedCid } from '../shared/stored-cid.ts'
 import type { LastKnownSync } from '../shared/types.ts'
 import { unlessAborted } from '../shared/unless-aborted.ts'
 
@@ -68,19 +67,7 @@ export class LatestSync {
 
   async #stored (publisher: PeerId, options?: AbortOptions): Promise<CID | undefined> {
     if (this.#datastore == null) { return this.#memory.get(publisher.toString()) }
-    const key = this.#key(publisher)
-    let bytes: Uint8Array
-    try {
-      bytes = await this.#datastore.get(key, options)
-    } catch (error) {
-      if (isNotFound(error)) { return undefined }
-      throw error
-    }
-    try {
-      return CID.decode(bytes)
-    } catch (cause) {
-      throw new InvalidOptionError('datastore', `does not give a CID at ${key}`, { cause })
-    }
+    return storedCid(this.#datastore, this.#key(publisher), options)
   }
 
   #key (publisher: PeerId): Key {

@@ -9,6 +9,7 @@ import { InvalidOptionError, InvalidSelectorError } from '../shared/errors.ts'
 import { LONGEST_TIMER, positive } from '../shared/positive.ts'
 import type { SubscriberInit, SyncEntriesOptions, SyncHamtEntriesOptions, SyncOptions, SyncTransport } from '../shared/types.ts'
 import { checkNodeInit } from '../syncers/dtsync/node.ts'
+import { checkHttpLimits } from '../syncers/httpsync/limits.ts'
 import { exploreRecursiveWithStop, parseSelector, recursionLimitNone } from '../traversal/index.ts'
 import { depthOf } from '../traversal/limits.ts'
 
@@ -38,8 +39,8 @@ export function subscriberConfig (init: SubscriberInit): SubscriberConfig {
   checkObject('init', init)
   const given = Object.fromEntries(Object.entries(init).filter(([, value]) => value !== undefined))
   const config = Object.freeze({ ...DEFAULTS, ...given }) as SubscriberConfig
-  for (const field of ['addrTTL', 'idleHandlerTTL', 'maxBlockSize', 'maxAsyncSyncs'] as const) { positive(field, config[field]) }
-  for (const field of ['httpTimeout', 'stallTimeout'] as const) { positive(field, config[field], LONGEST_TIMER) }
+  for (const field of ['addrTTL', 'idleHandlerTTL', 'maxAsyncSyncs'] as const) { positive(field, config[field]) }
+  positive('stallTimeout', config.stallTimeout, LONGEST_TIMER)
   if (config.topic != null && (typeof config.topic !== 'string' || config.topic === '')) {
     throw new InvalidOptionError('topic', 'must be a string that is not empty')
   }
@@ -50,9 +51,8 @@ export function subscriberConfig (init: SubscriberInit): SubscriberConfig {
     checkLimit(field, config[field])
   }
   checkStrict(config)
-  checkPrefetch(config.prefetch)
+  checkHttpLimits(config)
   checkReceiver(config.receiver)
-  checkRetry(config.httpRetry)
   checkTransports(config.transports)
   checkNodeInit(config)
   checkSelector(config)
@@ -112,27 +112,11 @@ function checkStrict ({ strictAdsSelector, defaultSelectorSequence }: Subscriber
   }
 }
 
-function checkPrefetch (prefetch: SubscriberConfig['prefetch']): void {
-  if (prefetch === false) { return }
-  if (prefetch == null || typeof prefetch !== 'object') { throw new InvalidOptionError('prefetch', 'must be an object or false') }
-  for (const field of ['requests', 'bytes'] as const) { positive(`prefetch.${field}`, prefetch[field]) }
-}
-
 /** As a Receiver does, which is made at each start. */
 function checkReceiver (receiver: SubscriberConfig['receiver']): void {
   if (receiver == null) { return }
   if (typeof receiver !== 'object') { throw new InvalidOptionError('receiver', 'must be an object') }
   void new Receiver({}, receiver)
-}
-
-function checkRetry (retry: SubscriberConfig['httpRetry']): void {
-  if (retry === false) { return }
-  if (retry == null || typeof retry !== 'object') { throw new InvalidOptionError('httpRetry', 'must be an object or false') }
-  for (const field of ['retries', 'minDelay', 'maxDelay'] as const) {
-    if (!Number.isSafeInteger(retry[field]) || retry[field] < 0 || retry[field] > LONGEST_TIMER) {
-      throw new InvalidOptionError(`httpRetry.${field}`, 'must be a whole number that is not negative')
-    }
-  }
 }
 
 function checkTransports (transports: unknown): void {

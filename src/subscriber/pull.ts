@@ -47,7 +47,7 @@ export interface Pulled {
   unmet: CID[]
 }
 
-/** Syncs root's part of the DAG through one syncer, segment by segment. */
+/** Syncs what `init` says through one syncer, segment by segment. */
 export async function pull (publisher: PeerId, syncer: Syncer, run: Run, init: PullInit): Promise<Pulled> {
   const { hook, onProgress, metrics, schemaType, maxDepth = false } = init
   const actions = new Actions()

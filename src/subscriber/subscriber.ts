@@ -121,7 +121,7 @@ export class Subscriber implements Startable, AsyncDisposable {
   async syncEntries (target: SyncTarget, entries: CID | CID[], options: SyncEntriesOptions = {}): Promise<void> {
     checkPullOptions(options)
     const { depthLimit = this.#config.entriesDepthLimit, segmentDepthLimit = this.#config.segmentDepthLimit } = options
-    return this.#syncEntries(target, entries, options, () => entriesSelector(depthLimit), segmentDepthLimit)
+    return this.#syncEntries(target, entries, options, entriesSelector(depthLimit), segmentDepthLimit)
   }
 
   /**
@@ -129,7 +129,8 @@ export class Subscriber implements Startable, AsyncDisposable {
    * Go: SyncOneEntry (go-libipni v0.7.8, dagsync/subscriber.go).
    */
   async syncOneEntry (target: SyncTarget, entry: CID, options: SyncEntryOptions = {}): Promise<void> {
-    return this.#syncEntries(target, toCid('entry', entry), options, () => ONE_ENTRY, false)
+    checkPullOptions(options)
+    return this.#syncEntries(target, toCid('entry', entry), options, ONE_ENTRY, false)
   }
 
   /**
@@ -140,7 +141,7 @@ export class Subscriber implements Startable, AsyncDisposable {
     checkPullOptions(options)
     const { depthLimit: maxDepth = HAMT_DEPTH_LIMIT, repeatLimit = HAMT_REPEAT_LIMIT } = options
     const repeats = repeatLimit === false ? undefined : { limit: repeatLimit, beyondNew: false }
-    return this.#syncEntries(target, toCid('root', root), options, () => HAMT_ENTRIES, false, { maxDepth, repeats })
+    return this.#syncEntries(target, toCid('root', root), options, HAMT_ENTRIES, false, { maxDepth, repeats })
   }
 
   /**
@@ -173,7 +174,7 @@ export class Subscriber implements Startable, AsyncDisposable {
     return this.#latest.get(publisher, options)
   }
 
-  /** Where the next sync stops. Throws InvalidOptionError. */
+  /** Sets where the next sync stops. Emits no SyncFinished, and does not look whether the block is here. Throws InvalidOptionError. */
   async setLatestSync (publisher: PeerId, cid: CID, options?: AbortOptions): Promise<void> {
     checkPeerId('publisher', publisher)
     const latest = toCid('cid', cid)
@@ -191,17 +192,17 @@ export class Subscriber implements Startable, AsyncDisposable {
     return this.stop()
   }
 
+  /** The options are checked. */
   async #syncEntries (
-    target: SyncTarget, entries: CID | CID[], options: SyncEntriesOptions, selector: () => SelectorNode, segmentDepthLimit: number | false,
+    target: SyncTarget, entries: CID | CID[], options: SyncEntriesOptions, selector: SelectorNode, segmentDepthLimit: number | false,
     limits?: Pick<EntriesInit, 'maxDepth' | 'repeats'>
   ): Promise<void> {
     const publisher = parseTarget(target)
     const cids = toCids('entries', entries)
-    checkPullOptions(options)
     const { blockHook: hook = this.#config.blockHook, concurrency = ENTRIES_CONCURRENCY, signal, onProgress } = options
     const session = this.#running()
     if (cids.length === 0) { return }
-    const init = { cids, selector: selector(), concurrency, hook, segmentDepthLimit, ...limits, signal, onProgress }
+    const init = { cids, selector, concurrency, hook, segmentDepthLimit, ...limits, signal, onProgress }
     return session.syncEntries(publisher, init)
   }
 

@@ -1,5 +1,5 @@
 import type { CID } from 'multiformats/cid'
-import { InvalidOptionError } from '../shared/errors.ts'
+import { checkWhole } from '../shared/positive.ts'
 import type { LinkSystem } from '../shared/types.ts'
 
 /** How chain() makes its nodes. */
@@ -35,7 +35,7 @@ export interface ChainOptions {
  * Follows MkChain (go-libipni v0.3.2, dagsync/test/util.go) in its purpose, not in its nodes.
  */
 export async function chain (linkSystem: LinkSystem, count: number, options: ChainOptions = {}): Promise<CID[]> {
-  if (!Number.isSafeInteger(count) || count < 0) { throw new InvalidOptionError('count', 'must be a whole number that is not negative') }
+  checkWhole('count', count, 0)
   const { payload = 100, previous, index = 0, seed = 0 } = options
   const cids: CID[] = []
   for (let i = index, last = previous; i < index + count; i++) {

@@ -37,7 +37,7 @@ function words (text: string): number[] {
 
 /** The IPv4 address in a v4-mapped IPv6 one. */
 export function mappedIp4 (ip: Uint8Array): Uint8Array | undefined {
-  return ip.length === 16 && within(ip, [[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff], 96]) ? ip.subarray(12) : undefined
+  return ip.length === 16 && inRange(ip, [[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff], 96]) ? ip.subarray(12) : undefined
 }
 
 /**
@@ -48,17 +48,17 @@ export function isPublicIp (ip: string): boolean {
   const bytes = ipBytes(ip)
   if (bytes == null || !inPublicRange(bytes)) { return false }
   if (bytes.length === 4) { return true }
-  if (within(bytes, NAT64)) { return inPublicRange(bytes.subarray(12)) }
-  if (within(bytes, SIX_TO_FOUR)) { return inPublicRange(bytes.subarray(2, 6)) }
-  return !within(bytes, LOCAL_NAT64)
+  if (inRange(bytes, NAT64)) { return inPublicRange(bytes.subarray(12)) }
+  if (inRange(bytes, SIX_TO_FOUR)) { return inPublicRange(bytes.subarray(2, 6)) }
+  return !inRange(bytes, LOCAL_NAT64)
 }
 
 function inPublicRange (ip: Uint8Array): boolean {
-  if (ip.length === 4) { return !NOT_PUBLIC_4.some(range => within(ip, range)) }
-  return (within(ip, GLOBAL_UNICAST) && !within(ip, DOCUMENTATION)) || within(ip, NAT64) || within(ip, LOCAL_NAT64)
+  if (ip.length === 4) { return !NOT_PUBLIC_4.some(range => inRange(ip, range)) }
+  return (inRange(ip, GLOBAL_UNICAST) && !inRange(ip, DOCUMENTATION)) || inRange(ip, NAT64) || inRange(ip, LOCAL_NAT64)
 }
 
-function within (ip: Uint8Array, [prefix, bits]: Range): boolean {
+function inRange (ip: Uint8Array, [prefix, bits]: Range): boolean {
   for (let i = 0; i * 8 < bits; i++) {
     const mask = 0xff & (0xff << Math.max(0, (i + 1) * 8 - bits))
     if ((ip[i] & mask) !== ((prefix[i] ?? 0) & mask)) { return false }

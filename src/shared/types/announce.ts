@@ -19,6 +19,8 @@ export interface AnnounceMessage {
 
   /** Binary multiaddrs, kept as they came. */
   addrs: Uint8Array[]
+
+  /** Whatever the sender adds for those who read messages themselves; a Receiver leaves it out. */
   extraData?: Uint8Array
 
   /** The publisher, in text form, when another peer republishes its announcement. */

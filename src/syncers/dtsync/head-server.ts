@@ -1,7 +1,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import type { Libp2p } from '@libp2p/interface'
-import { CID } from 'multiformats/cid'
-import { InvalidOptionError } from '../../shared/errors.ts'
+import type { CID } from 'multiformats/cid'
+import { toCid } from '../../shared/check.ts'
 import type { HeadServer, HeadServerInit } from '../../shared/types/dtsync.ts'
 import type { HttpAnswer, HttpHandler, HttpRequest } from '../../wire/http-stream/handler.ts'
 import { HttpStreamServer } from '../../wire/http-stream/server.ts'
@@ -37,9 +37,7 @@ class Server implements HeadServer, HttpHandler {
   }
 
   set root (cid: CID | undefined) {
-    const root = cid == null ? undefined : CID.asCID(cid)
-    if (root === null) { throw new InvalidOptionError('root', 'must be a CID') }
-    this.#root = root
+    this.#root = cid == null ? undefined : toCid('root', cid)
   }
 
   handle ({ path }: HttpRequest): HttpAnswer {

@@ -1,34 +1,23 @@
 import type { Libp2p } from '@libp2p/interface'
 import { checkObject } from '../../shared/check.ts'
 import { InvalidOptionError } from '../../shared/errors.ts'
-import type { DataTransfer } from '../../shared/types/data-transfer.ts'
+import { positive } from '../../shared/positive.ts'
+import type { DtsyncPublisherInit } from '../../shared/types/publisher.ts'
 import { Turns } from '../../shared/turns.ts'
 import { Manager } from '../../wire/data-transfer/manager.ts'
 import { Exchange } from '../../wire/graphsync/exchange.ts'
 import { PublisherSet } from './publishers.ts'
 
-export interface MaxGraphsyncRequests {
-  inbound?: number
-  outbound?: number
-}
-
-export interface DtsyncNodeInit {
-  /** An existing manager, which its owner starts and stops. */
-  dataTransfer?: DataTransfer
-  maxGraphsyncRequests?: MaxGraphsyncRequests
-}
+export type DtsyncNodeInit = Pick<DtsyncPublisherInit, 'dataTransfer' | 'maxGraphsyncRequests'>
 
 /** Throws InvalidOptionError; `prefix` goes before the names of the fields. */
 export function checkNodeInit ({ dataTransfer, maxGraphsyncRequests: limits = {} }: DtsyncNodeInit, prefix = ''): void {
   if (dataTransfer != null && !(dataTransfer instanceof Manager)) {
     throw new InvalidOptionError(`${prefix}dataTransfer`, 'must be made by createDataTransfer()')
   }
-  if (limits != null) { checkObject(`${prefix}maxGraphsyncRequests`, limits) }
+  checkObject(`${prefix}maxGraphsyncRequests`, limits)
   for (const way of ['inbound', 'outbound'] as const) {
-    const limit = limits?.[way]
-    if (limit !== undefined && (!Number.isSafeInteger(limit) || limit < 1)) {
-      throw new InvalidOptionError(`${prefix}maxGraphsyncRequests.${way}`, 'must be a whole number above 0')
-    }
+    if (limits[way] !== undefined) { positive(`${prefix}maxGraphsyncRequests.${way}`, limits[way]) }
   }
 }
 

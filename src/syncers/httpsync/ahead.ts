@@ -33,6 +33,11 @@ export class AheadBudget implements Prefetch {
     this.requests = requests
     this.bytes = bytes
   }
+
+  /** One that is a budget already is shared. */
+  static of (prefetch: Prefetch): AheadBudget {
+    return prefetch instanceof AheadBudget ? prefetch : new AheadBudget(prefetch)
+  }
 }
 
 /** The two things that are done ahead. */

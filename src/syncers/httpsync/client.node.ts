@@ -8,7 +8,7 @@ import { isPublicIp } from '../../shared/multiaddrs.ts'
 import { writeRequestHead } from '../../wire/http-stream/head.ts'
 import { Deadline } from '../../shared/deadline.ts'
 import { createFetchClient } from './fetch-client.ts'
-import { contentEncoding } from './http-client.ts'
+import { contentEncoding, isNoSuccess, stoppedError } from './http-client.ts'
 import { ConnectionPool } from './pool.node.ts'
 import { redirectTarget } from './redirects.ts'
 import type { Connection } from './connection.node.ts'
@@ -143,10 +143,6 @@ class SocketClient implements HttpClient {
   }
 }
 
-function isNoSuccess (status: number): boolean {
-  return status < 200 || status > 299
-}
-
 /** The limit holds for what comes out, too: a small body may unzip to gigabytes. */
 async function decoded (response: HttpResponse, { maxBodySize, onBody }: HttpRequestInit): Promise<HttpResponse> {
   const encoding = contentEncoding(response)
@@ -192,10 +188,6 @@ async function checkAddresses (host: string, allow: AllowIp): Promise<void> {
 
 function notPublic (host: string): TransferFailedError {
   return new TransferFailedError(`${host} has no address that filterIPs takes`)
-}
-
-function stoppedError (): TransferFailedError {
-  return new TransferFailedError('the HTTP client is stopped')
 }
 
 function failed (url: URL | string, cause: unknown): TransferFailedError {

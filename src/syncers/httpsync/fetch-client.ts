@@ -1,6 +1,7 @@
 import { concat } from '../../shared/concat.ts'
 import { BlockTooLargeError, DagsyncError, TransferFailedError } from '../../shared/errors.ts'
 import { Deadline } from '../../shared/deadline.ts'
+import { stoppedError } from './http-client.ts'
 import { redirectTarget } from './redirects.ts'
 import type { HttpClient, HttpRequestInit, HttpResponse } from './http-client.ts'
 
@@ -127,10 +128,6 @@ async function eachPart (response: Response, take: (part: Uint8Array) => boolean
   } finally {
     if (!done) { await reader?.cancel().catch(() => {}) }
   }
-}
-
-function stoppedError (): TransferFailedError {
-  return new TransferFailedError('the HTTP client is stopped')
 }
 
 function failed (url: URL | string, cause: unknown): TransferFailedError {

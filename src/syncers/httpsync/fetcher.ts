@@ -4,19 +4,16 @@ import type { CID } from 'multiformats/cid'
 import { delay } from '../../shared/delay.ts'
 import { CID_SCHEMA_HEADER } from '../../shared/constants.ts'
 import { ContentNotFoundError, HttpStatusError, TransferFailedError } from '../../shared/errors.ts'
-import type { HttpRetry } from '../../shared/types.ts'
+import type { SyncerSyncOptions } from '../../shared/types.ts'
 import type { Ask, Base, Bases } from './bases.ts'
 import type { HttpClient, HttpResponse } from './http-client.ts'
+import type { HttpLimits } from './limits.ts'
 import { isRetryStatus, retryDelay } from './retry.ts'
 
 /** What a CID is, as a publisher may want to know. Go: ipnisync.CidSchemaAdvertisement, CidSchemaEntryChunk. */
-export type SchemaType = 'Advertisement' | 'EntryChunk'
+export type SchemaType = NonNullable<SyncerSyncOptions['schemaType']>
 
-export interface FetcherInit {
-  httpTimeout: number
-  httpRetry: HttpRetry | false
-  maxBlockSize: number
-}
+export type FetcherInit = Omit<HttpLimits, 'prefetch'>
 
 export interface BlockOptions extends AbortOptions {
   /** The CID as it was published, in whatever base. */

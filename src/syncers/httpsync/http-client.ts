@@ -1,3 +1,5 @@
+import { TransferFailedError } from '../../shared/errors.ts'
+
 /** How one request is made. */
 export interface HttpRequestInit {
   /** @default 'GET' */
@@ -31,6 +33,16 @@ export interface HttpResponse {
 export function contentEncoding ({ headers }: Pick<HttpResponse, 'headers'>): string | undefined {
   const encoding = headers.get('content-encoding')?.toLowerCase()
   return encoding === '' || encoding === 'identity' ? undefined : encoding
+}
+
+/** Whether a status is none of those whose body is wanted. */
+export function isNoSuccess (status: number): boolean {
+  return status < 200 || status > 299
+}
+
+/** What requests fail with after stop(). */
+export function stoppedError (): TransferFailedError {
+  return new TransferFailedError('the HTTP client is stopped')
 }
 
 /** Asks for small resources over kept connections. */

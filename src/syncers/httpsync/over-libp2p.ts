@@ -9,7 +9,7 @@ import type { LinkSystem } from '../../shared/types.ts'
 import { HttpStreamClient } from '../../wire/http-stream/client.ts'
 import { Base, Bases } from './bases.ts'
 import type { Ask } from './bases.ts'
-import { contentEncoding } from './http-client.ts'
+import { contentEncoding, isNoSuccess } from './http-client.ts'
 import type { HttpClient, HttpRequestInit, HttpResponse } from './http-client.ts'
 import { redirectTarget } from './redirects.ts'
 import { HttpSyncer } from './sync.ts'
@@ -176,8 +176,4 @@ class StreamBase extends Base {
 
 function rootOf (peerId: PeerId): string {
   return `libp2p://${peerId}`
-}
-
-function isNoSuccess (status: number): boolean {
-  return status < 200 || status > 299
 }

@@ -1,6 +1,7 @@
 import { publicKeyToProtobuf } from '@libp2p/crypto/keys'
 import type { PeerId, PrivateKey } from '@libp2p/interface'
-import { CID } from 'multiformats/cid'
+import type { CID } from 'multiformats/cid'
+import { toCid } from '../../shared/check.ts'
 import { InvalidOptionError } from '../../shared/errors.ts'
 import { dagJson } from '../../store/dag-json.ts'
 import { verifyHead } from './head-keys.ts'
@@ -27,8 +28,7 @@ export interface SignedHead {
  * Throws InvalidOptionError: `head` is not a CID, or `privateKey` is an ECDSA one, which JavaScript libp2p cannot use.
  */
 export async function encodeSignedHead (head: CID, privateKey: PrivateKey, topic?: string): Promise<Uint8Array> {
-  const cid = CID.asCID(head)
-  if (cid == null) { throw new InvalidOptionError('head', 'must be a CID') }
+  const cid = toCid('head', head)
   checkSigningKey(privateKey)
   const pubkey = publicKeyToProtobuf(privateKey.publicKey)
   const sig = await privateKey.sign(signatureInput(cid, topic))

@@ -8,7 +8,6 @@ import { HTTP_RETRY, HTTP_TIMEOUT, MAX_BLOCK_SIZE, PREFETCH } from '../../shared
 import { checkPublisher } from '../../shared/components.ts'
 import { HeadQueryError, InvalidOptionError, UnexpectedSignerError } from '../../shared/errors.ts'
 import { LongLoop } from '../../shared/event-loop.ts'
-import { LONGEST_TIMER } from '../../shared/positive.ts'
 import { isThenable } from '../../shared/thenable.ts'
 import { unlessAborted } from '../../shared/unless-aborted.ts'
 import type { HttpRetry, LinkSystem, Prefetch, SelectorNode, Syncer, SyncerSyncOptions } from '../../shared/types.ts'
@@ -23,6 +22,7 @@ import type { Bases } from './bases.ts'
 import { Fetcher } from './fetcher.ts'
 import type { BlockOptions, SchemaType } from './fetcher.ts'
 import type { HttpClient } from './http-client.ts'
+import { checkHttpLimits, type HttpLimits } from './limits.ts'
 import { openSignedHead } from './signed-head.ts'
 
 export interface HttpSyncerComponents {
@@ -108,7 +108,7 @@ export class HttpSyncer implements Syncer, AsyncDisposable {
     const given = carrier?.client ?? components.client
     this.linkSystem = components.linkSystem
     this.peerId = peerId
-    this.budget = budgetOf(init.prefetch)
+    this.budget = limits.prefetch === false ? undefined : AheadBudget.of(limits.prefetch)
     this.ownClient = given == null ? createHttpClient({ fetch: components.fetch, filterIPs }) : undefined
     this.fetcher = new Fetcher(given ?? this.ownClient as HttpClient, bases, limits, components.logger?.forComponent('dagsync:http'))
   }
@@ -252,29 +252,12 @@ function schemaTypeOf (field: string | undefined): SchemaType | undefined {
   }
 }
 
-/** Throws InvalidOptionError. */
-function budgetOf (prefetch: Prefetch | false = PREFETCH): AheadBudget | undefined {
-  if (prefetch === false || prefetch instanceof AheadBudget) { return prefetch === false ? undefined : prefetch }
-  for (const field of ['requests', 'bytes'] as const) { checkRange(`prefetch.${field}`, prefetch[field], 1, Number.MAX_SAFE_INTEGER) }
-  return new AheadBudget(prefetch)
-}
-
-function checkInit ({ linkSystem }: HttpSyncerComponents, init: HttpSyncerInit): {
-  httpTimeout: number
-  httpRetry: HttpRetry | false
-  maxBlockSize: number
-} {
-  const { httpTimeout = HTTP_TIMEOUT, httpRetry = HTTP_RETRY, maxBlockSize = MAX_BLOCK_SIZE } = init
+/** The limits, with their defaults. Throws InvalidOptionError. */
+function checkInit ({ linkSystem }: HttpSyncerComponents, init: HttpSyncerInit): HttpLimits {
+  const { httpTimeout = HTTP_TIMEOUT, httpRetry = HTTP_RETRY, maxBlockSize = MAX_BLOCK_SIZE, prefetch = PREFETCH } = init
   if (linkSystem == null) { throw new InvalidOptionError('linkSystem', 'is missing') }
   checkPublisher({ ...init, addrs: init.addrs ?? null }) // they are needed
-  checkRange('httpTimeout', httpTimeout, 1, LONGEST_TIMER)
-  checkRange('maxBlockSize', maxBlockSize, 1, Number.MAX_SAFE_INTEGER)
-  if (httpRetry !== false) {
-    for (const field of ['retries', 'minDelay', 'maxDelay'] as const) { checkRange(`httpRetry.${field}`, httpRetry[field], 0, LONGEST_TIMER) }
-  }
-  return { httpTimeout, httpRetry, maxBlockSize }
-}
-
-function checkRange (field: string, value: number, least: number, most: number): void {
-  if (typeof value !== 'number' || !(value >= least && value <= most)) { throw new InvalidOptionError(field, `must be a number from ${least} to ${most}`) }
+  const limits = { httpTimeout, httpRetry, maxBlockSize, prefetch }
+  checkHttpLimits(limits)
+  return limits
 }

@@ -4,6 +4,7 @@ import type { CID } from 'multiformats/cid'
 import { checkNode } from '../../shared/components.ts'
 import { checkPeerId } from '../../shared/check.ts'
 import { InvalidOptionError, TransferFailedError } from '../../shared/errors.ts'
+import { checkWhole, LONGEST_TIMER } from '../../shared/positive.ts'
 import type {
   DataTransfer, DataTransferInit, PullOptions, TransferMessage, Voucher, VoucherValidator
 } from '../../shared/types/data-transfer.ts'
@@ -135,17 +136,12 @@ export class Manager implements DataTransfer {
   }
 }
 
-const LONGEST_TIMER = 2 ** 31 - 1
-
 function checked (init: DataTransferInit): Required<DataTransferInit> {
   const given = Object.fromEntries(Object.entries(init).filter(([, value]) => value !== undefined))
   const config = Object.freeze({ ...DEFAULTS, ...given })
   for (const field of Object.keys(DEFAULTS) as Array<keyof DataTransferInit>) {
     const least = field === 'maxRestarts' || field === 'restartDebounce' ? 0 : 1
-    const value = config[field]
-    if (!Number.isSafeInteger(value) || value < least || value > LONGEST_TIMER) {
-      throw new InvalidOptionError(field, `must be a whole number from ${least} to ${LONGEST_TIMER}`)
-    }
+    checkWhole(field, config[field], least, LONGEST_TIMER)
   }
   return config
 }

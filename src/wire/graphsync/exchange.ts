@@ -8,6 +8,7 @@ import type {
 } from '../../shared/types/graphsync.ts'
 import type { SelectorNode } from '../../shared/types/selector.ts'
 import type { LinkSystem } from '../../shared/types/store.ts'
+import { positive } from '../../shared/positive.ts'
 import { Turns } from '../../shared/turns.ts'
 import { unlessAborted } from '../../shared/unless-aborted.ts'
 import { blocksOf } from './blocks.ts'
@@ -152,6 +153,6 @@ export class Exchange implements GraphExchange {
 
 function checked (field: string, value: number | undefined, byDefault: number): number {
   value ??= byDefault
-  if (!Number.isSafeInteger(value) || value < 1) { throw new InvalidOptionError(field, 'must be an integer above 0') }
+  positive(field, value)
   return value
 }
