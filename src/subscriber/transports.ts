@@ -118,9 +118,9 @@ export class Transports {
       transport: 'ipnisync',
       protocols: [HTTP_STREAM_PROTOCOL],
       // A head over HTTP is of any topic: one who has heads by topic, and none of ours, is another topic's publisher.
-      isNotFor: heads.length === 0
+      signsAgainst: heads.length === 0
         ? undefined
-        : protocols => protocols.some(isHeadProtocol) && !heads.some(protocol => protocols.includes(protocol)),
+        : protocols => heads.some(protocol => protocols.includes(protocol)) ? [] : protocols.filter(isHeadProtocol),
       adopt: stream => { streams?.adopt(peerId, [HTTP_STREAM_PROTOCOL], stream) },
       make: () => new IpnisyncSyncer({ linkSystem, libp2p, logger, streams }, { ...limits, peerId, addrs })
     }
