@@ -27,8 +27,8 @@ export interface Candidate {
   /** Less of a sign: looked for when no candidate's protocols are spoken. */
   lesserProtocols?: string[]
 
-  /** Whether a peer that speaks all these is not meant to be synced from over it. */
-  isNotFor?: (protocols: string[]) => boolean
+  /** Of what a peer is said to speak: what shows that it is not meant to be synced from over it. */
+  signsAgainst?: (protocols: string[]) => string[]
 
   /** Takes a stream of one of its protocols that was opened to ask, for its first request. */
   adopt?: (stream: Stream) => void
@@ -167,7 +167,7 @@ export class ChosenSyncer implements RoutedSyncer {
         if (sure === -1 || options.signal?.aborted === true) { throw error }
       }
     }
-    if (found?.isNotFor != null && found.isNotFor(await this.protocols(options))) {
+    if (found?.signsAgainst != null && await this.speaks(found.signsAgainst(await this.protocols(options)), options)) {
       return this.choose(among.filter(other => other !== found), options, true)
     }
     this.chosen = found ?? among[sure]
@@ -178,6 +178,19 @@ export class ChosenSyncer implements RoutedSyncer {
   private async protocols (options: AbortOptions): Promise<string[]> {
     const protocols = await identified(this.libp2p, this.init.peerId, options)
     return protocols.filter(protocol => ![...this.unspoken].some(candidate => candidate.protocols.includes(protocol)))
+  }
+
+  /** Whether it is so that the peer speaks one of them: the peer store tells of a peer that was started again what it spoke before. */
+  private async speaks (protocols: string[], { signal }: AbortOptions): Promise<boolean> {
+    if (protocols.length === 0) { return false }
+    try {
+      const stream = await within('httpTimeout', this.init.timeout, [signal], async signal => this.open(protocols, signal))
+      void endStream(stream, new StreamReader(stream))
+      return true
+    } catch (error: any) {
+      signal?.throwIfAborted()
+      return error?.name !== 'UnsupportedProtocolError'
+    }
   }
 
   /** The first one that the peer speaks: syncs that begin at once ask once. */

@@ -58,14 +58,16 @@ export class Router {
     const http = transports.includes('http') ? ordered(to, given, known) : []
     const libp2p = ordered(to, to.addrs.filter(addr => !isHttpAddr(addr)), this.#libp2pBook.get(peerId))
     const filterIPs = receiver?.filterIPs === true && own.length === 0 && (to.announced === true || given.length === 0)
-    const { candidates, lacking } = this.#transports.candidates({ peerId, http, libp2p, filterIPs })
+    // said to be at libp2p addresses alone: what is known of HTTP may be where it was. Go does not ask there at all
+    const isElsewhere = http.length > 0 && given.length === 0 && to.addrs.length > 0 && !(to.announced === true && own.length > 0)
+    const httpIs = !isElsewhere ? undefined : to.doubtful === true ? 'doubtful' : 'last'
+    const { candidates, lacking } = this.#transports.candidates({ peerId, http, libp2p, filterIPs, httpIs })
     if (candidates.length === 0) { throw new TransportUnavailableError(peerId, lacking) }
-    const [preferred] = candidates
-    if (preferred.transport === 'http') {
+    if (candidates.length === 1 && candidates[0].transport === 'http') {
       const key = `http ${filterIPs} ${http.map(String).join(' ')}`
-      return last?.key === key ? last : { syncer: preferred.make(), over: 'http', addrs: http, key }
+      return last?.key === key ? last : { syncer: candidates[0].make(), over: 'http', addrs: http, key }
     }
-    const key = `libp2p ${libp2p.map(String).join(' ')} http ${filterIPs} ${http.map(String).join(' ')}`
+    const key = `libp2p ${libp2p.map(String).join(' ')} http ${httpIs} ${filterIPs} ${http.map(String).join(' ')}`
     if (last?.key === key) { return last }
     const syncer = new ChosenSyncer(this.#libp2p as Libp2p, { peerId, addrs: libp2p, candidates, lacking, timeout })
     return { syncer, over: 'libp2p', addrs: libp2p, key }
@@ -79,6 +81,7 @@ export class Router {
     const worked = isHttp ? route.syncer.workingAddr : this.#connectedAddr(to.peerId)
     const replace = given.length > 0 && (worked == null || given.some(addr => addr.equals(worked)))
     if (replace) { book.delete(to.peerId) }
+    if (!isHttp && given.length > 0 && given.length === to.addrs.length) { this.#book.delete(to.peerId) } // it has left HTTP
     book.add(to.peerId, replace ? given : worked == null ? route.addrs : [worked], this.#config.addrTTL)
   }
 

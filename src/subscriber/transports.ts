@@ -28,6 +28,9 @@ export interface Places {
 
   /** Of HTTP: whether to connect to public addresses only. */
   filterIPs: boolean
+
+  /** The publisher may have left it: `last`, it is asked after the others; `doubtful`, it is asked as ever, and then they are. */
+  httpIs?: 'last' | 'doubtful'
 }
 
 /** What the syncers of one subscriber share, and how each kind is made. */
@@ -52,13 +55,15 @@ export class Transports {
   candidates (places: Places): { candidates: Candidate[], lacking: string[] } {
     const candidates: Candidate[] = []
     const lacking: string[] = []
-    for (const transport of this.#config.transports) {
+    const { transports } = this.#config
+    const inOrder = places.httpIs === 'last' ? [...transports.filter(transport => transport !== 'http'), 'http' as const] : transports
+    for (const transport of inOrder) {
       const candidate = this.#candidate(transport, places)
       if (typeof candidate === 'string') {
         lacking.push(`${transport}: needs ${candidate}`)
       } else {
         candidates.push(candidate)
-        if (transport === 'http') { break } // it can be had for sure: what is preferred less is never asked
+        if (transport === 'http' && places.httpIs == null) { break } // it can be had for sure: what is preferred less is never asked
       }
     }
     return { candidates, lacking }
@@ -113,9 +118,9 @@ export class Transports {
       transport: 'ipnisync',
       protocols: [HTTP_STREAM_PROTOCOL],
       // A head over HTTP is of any topic: one who has heads by topic, and none of ours, is another topic's publisher.
-      isNotFor: heads.length === 0
+      signsAgainst: heads.length === 0
         ? undefined
-        : protocols => protocols.some(isHeadProtocol) && !heads.some(protocol => protocols.includes(protocol)),
+        : protocols => heads.some(protocol => protocols.includes(protocol)) ? [] : protocols.filter(isHeadProtocol),
       adopt: stream => { streams?.adopt(peerId, [HTTP_STREAM_PROTOCOL], stream) },
       make: () => new IpnisyncSyncer({ linkSystem, libp2p, logger, streams }, { ...limits, peerId, addrs })
     }

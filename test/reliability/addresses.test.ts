@@ -1,11 +1,12 @@
 import { describe, it } from 'node:test'
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict'
 import { generateKeyPair } from '@libp2p/crypto/keys'
-import type { PrivateKey } from '@libp2p/interface'
+import type { Libp2p, PrivateKey } from '@libp2p/interface'
 import { multiaddr, type Multiaddr } from '@multiformats/multiaddr'
+import { Receiver } from '../../src/announce/index.ts'
 import { createLinkSystem } from '../../src/store/link-system.ts'
 import { chain, FaultyPublisher, TestNet } from '../../src/testing/index.ts'
-import { gate, next, until } from '../support/hall.ts'
+import { gate, next, TOPIC, until } from '../support/hall.ts'
 import { transports } from '../support/transports.ts'
 
 const [dtsync] = transports.filter(({ isHttp }) => !isHttp)
@@ -54,6 +55,67 @@ describe("a publisher's addresses", () => {
     await subscriber.sync(after.info)
     deepEqual(texts(subscriber.httpPeerStore.get(after.id)), texts(after.info.multiaddrs))
     await subscriber.sync(after.id)
+  })
+
+  it('one that moves from HTTP to libp2p: where it was is not asked, something else may be there', async () => {
+    await using net = new TestNet()
+    const { cids, at, privateKey } = await publisherOf(3)
+    await using before = await at()
+    const { subscriber } = await net.subscriber({ ...QUICK, topic: TOPIC, receiver: {}, components: { libp2p: await net.node() } })
+    const events = subscriber.onSyncFinished()
+    await before.setRoot(cids[2])
+    await subscriber.sync(before.info)
+    await next(events)
+
+    const libp2p = await net.node({ privateKey })
+    const after = await net.publisher({ http: false, topic: TOPIC, chain: 5, components: { libp2p, privateKey } })
+    await subscriber.announce(after.cids[0], after.info)
+    const { cid, error } = await next(events)
+    deepEqual([String(cid), error], [String(after.cids[0]), undefined])
+    deepEqual(subscriber.httpPeerStore.get(after.id), [])
+    await after.extend(1)
+    equal(String(await subscriber.sync(after.info)), String(after.cids[0])) // before still says that it has a head
+    await after.extend(1)
+    equal(String(await subscriber.sync(after.id)), String(after.cids[0]))
+  })
+
+  it('one that moves from HTTP to libp2p, says a relay that is not trusted: it is asked there after what is known', async () => {
+    await using net = new TestNet()
+    const { cids, at, privateKey } = await publisherOf(3)
+    const before = await at()
+    const relay: Libp2p<any> = await net.node()
+    const node = await net.node({ connect: [relay] })
+    const { subscriber } = await net.subscriber({ ...QUICK, topic: TOPIC, receiver: {}, components: { libp2p: node } })
+    const events = subscriber.onSyncFinished()
+    await before.setRoot(cids[2])
+    await subscriber.sync(before.info)
+    await next(events)
+    await before.stop()
+
+    const libp2p = await net.node({ privateKey })
+    const { info, ...after } = await net.publisher({ http: false, topic: TOPIC, chain: 5, components: { libp2p, privateKey } })
+    const resends = new Receiver({ pubsub: relay.services.pubsub, peerId: relay.peerId }, { topic: TOPIC, resend: true })
+    await resends.start()
+    await until(() => relay.services.pubsub.getSubscribers(TOPIC).length > 0)
+    await resends.direct(after.cids[0], info)
+    const { cid, error } = await next(events)
+    deepEqual([String(cid), error], [String(after.cids[0]), undefined])
+    await resends.stop()
+  })
+
+  it('given libp2p addresses where no publisher is: it is asked over HTTP, where it was before', async () => {
+    await using net = new TestNet()
+    const { cids, at, privateKey } = await publisherOf(3)
+    await using publisher = await at()
+    const { subscriber } = await net.subscriber({ ...QUICK, topic: TOPIC, components: { libp2p: await net.node() } })
+    await publisher.setRoot(cids[2])
+    await subscriber.sync(publisher.info)
+    const libp2p = await net.node({ privateKey })
+    for (const [i, multiaddrs] of [libp2p.getMultiaddrs(), [multiaddr('/ip4/127.0.0.1/tcp/9')]].entries()) {
+      await publisher.setRoot(cids[1 - i])
+      equal(String(await subscriber.sync({ id: publisher.id, multiaddrs })), String(cids[1 - i]))
+      deepEqual(texts(subscriber.httpPeerStore.get(publisher.id)), texts(publisher.info.multiaddrs))
+    }
   })
 
   it('a new address that does not work does not push out the old one', async () => {

@@ -30,7 +30,7 @@ describe('a transport that the peer does not speak any more', () => {
         addrs: [],
         candidates: [
           candidate('/a', async () => { if (spoken !== '/a') { throw failure } }),
-          { ...candidate('/b', async () => {}), isNotFor: protocols => { told.push(protocols); return false } }
+          { ...candidate('/b', async () => {}), signsAgainst: protocols => { told.push(protocols); return [] } }
         ],
         lacking: [],
         timeout: 1_000

@@ -196,6 +196,16 @@ describe('a subscriber without being told which transport', () => {
     equal(String(await told.subscriber.sync(publisher.id)), String(publisher.cids[0]))
   })
 
+  it('is not misled by heads of other topics that the peer has had before, and the peer store remembers', async () => {
+    await using net = new TestNet()
+    const { publisher: { info, id, cids } } = await dual(net, { dtsync: false })
+    const { subscriber, node } = await subscriberOf(net)
+    await node.dial(info.multiaddrs)
+    await until(async () => (await node.peerStore.get(id)).protocols.includes(HTTP))
+    await node.peerStore.merge(id, { protocols: [headProtocol('/other')] })
+    equal(String(await subscriber.sync(info)), String(cids[0]))
+  })
+
   it('does not take it either when its own publisher has left the node, of which the peer store does not hear', async () => {
     await using net = new TestNet()
     const { publisher: { publisher, info, id, cids }, libp2p, privateKey } = await dual(net)

@@ -166,7 +166,8 @@ export interface SubscriberInit {
 
   /**
    * Which transports are used, the preferred one first: `http` where an HTTP address is known; over libp2p what the publisher speaks,
-   * `dtsync` (which needs a topic) and `ipnisync`, HTTP over streams. One that is left out is not used.
+   * `dtsync` (which needs a topic) and `ipnisync`, HTTP over streams. One that is left out is not used. Where libp2p addresses alone
+   * are given, an HTTP address of before is asked last.
    *
    * @default ['http', 'dtsync', 'ipnisync']
    */
