@@ -33,7 +33,9 @@ export class Inflow {
   private aborted: { error: unknown } | undefined
   private sated = false
   private waiter: (() => void) | undefined
-  private interrupt: ((error: unknown) => void) | undefined
+
+  /** Of the walk, and of its consumer when that is behind it. */
+  private readonly interrupts = new Set<(error: unknown) => void>()
 
   constructor (peer: Peer, root: CID, options: RequestOptions) {
     this.peer = peer
@@ -91,7 +93,7 @@ export class Inflow {
   fail (error: unknown): void {
     this.aborted ??= this.failure = { error }
     this.queue.clear()
-    this.interrupt?.(error)
+    for (const interrupt of this.interrupts) { interrupt(error) }
     this.wake()
   }
 
@@ -108,13 +110,13 @@ export class Inflow {
   /** A store that does not answer must not hold an abort up. */
   protected async interruptible<T> (waiting: Promise<T>): Promise<T> {
     const { promise, resolve, reject } = Promise.withResolvers<T>()
-    this.interrupt = reject
+    this.interrupts.add(reject)
     waiting.then(resolve, reject)
     if (this.aborted != null) { reject(this.aborted.error) }
     try {
       return await promise
     } finally {
-      this.interrupt = undefined
+      this.interrupts.delete(reject)
     }
   }
 

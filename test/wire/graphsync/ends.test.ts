@@ -9,10 +9,12 @@ import type { ResponseEnd } from '../../../src/shared/types/graphsync.ts'
 import { createLinkSystem } from '../../../src/store/link-system.ts'
 import { DO_NOT_SEND_FIRST_BLOCKS, GRAPHSYNC_PROTOCOL } from '../../../src/wire/graphsync/constants.ts'
 import { Exchange } from '../../../src/wire/graphsync/exchange.ts'
+import type { OutgoingRequest } from '../../../src/wire/graphsync/request.ts'
 import { peersOf, until, untilHeldBack } from '../../memory/kit.ts'
 import { gate } from '../data-transfer/kit.ts'
 import { createPair } from '../nodes.ts'
 import { chainOf, everything, exchangePair, outcome } from './kit.ts'
+import type { ExchangePair } from './kit.ts'
 import { RawPeer } from './raw-peer.ts'
 
 const absent = async (): Promise<CID> => (await chainOf(createLinkSystem(), 1, 100, 7))[0]
@@ -403,5 +405,45 @@ describe('graphsync: a walk over blocks that are all missing', () => {
     equal(error?.name, 'ContentNotFoundError')
     equal(reads, 10_001)
     ok(turns.size > 2, `in ${turns.size} turns of the event loop`)
+  })
+})
+
+describe('graphsync: an exchange that stops while a request reads again what was walked without its consumer', () => {
+  /** The first block is taken, the next ones are walked because another request waits; what is walked last waits for its put. */
+  async function walkedAhead (pair: ExchangePair): Promise<{ request: OutgoingRequest, chain: CID[], other: Promise<unknown> }> {
+    const chain = await chainOf(pair.remote, 20, 200_000)
+    const [root] = await chainOf(pair.remote, 1, 100, 7)
+    gate(pair.remote, root)
+    const put = pair.local.blockstore.put.bind(pair.local.blockstore)
+    pair.local.blockstore.put = (cid, bytes, options) => cid.equals(chain[4]) ? new Promise(() => {}) : put(cid, bytes, options)
+    const request = await pair.requestor.open(pair.b.peerId, chain[0], everything)
+    ok((await request.next())?.cid.equals(chain[0]))
+    const other = outcome(pair.requestor.request(pair.b.peerId, root, everything))
+    await until(() => (request as any).ahead.length === 3)
+    return { request, chain, other }
+  }
+
+  it('ends it, though the store never gives the block', async () => {
+    await using pair = await exchangePair()
+    const { request, chain, other } = await walkedAhead(pair)
+    const held = gate(pair.local, chain[1])
+    const next = rejects(async () => await request.next(), { name: 'TransferFailedError', message: /was stopped/ })
+    await held.reached
+    await pair.requestor.stop()
+    await next
+    request.close()
+    await other
+  })
+
+  it('ends it, though the store never puts the block behind those', async () => {
+    await using pair = await exchangePair()
+    const { request, chain, other } = await walkedAhead(pair)
+    gate(pair.local, chain[1]).open() // read by a promise
+    for (const cid of chain.slice(1, 4)) { ok((await request.next())?.cid.equals(cid)) }
+    const next = rejects(async () => await request.next(), { name: 'TransferFailedError', message: /was stopped/ })
+    await pair.requestor.stop()
+    await next
+    request.close()
+    await other
   })
 })
