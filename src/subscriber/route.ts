@@ -56,11 +56,14 @@ export class Router {
     const own = given.length === 0 && receiver?.filterIPs === true ? this.#book.get(peerId).filter(addr => !isPublicAddr(addr)) : []
     const known = own.length > 0 ? own : await this.#knownHttp(peerId, options)
     const http = transports.includes('http') ? ordered(to, given, known) : []
-    const libp2p = ordered(to, to.addrs.filter(addr => !isHttpAddr(addr)), this.#libp2pBook.get(peerId))
+    const knownLibp2p = this.#libp2pBook.get(peerId)
+    const libp2p = ordered(to, to.addrs.filter(addr => !isHttpAddr(addr)), knownLibp2p)
     const filterIPs = receiver?.filterIPs === true && own.length === 0 && (to.announced === true || given.length === 0)
     // said to be at libp2p addresses alone: what is known of HTTP may be where it was. Go does not ask there at all
     const isElsewhere = http.length > 0 && given.length === 0 && to.addrs.length > 0 && !(to.announced === true && own.length > 0)
-    const httpIs = !isElsewhere ? undefined : to.doubtful === true ? 'doubtful' : 'last'
+    // known over libp2p alone, and said to be at HTTP by who may say anything
+    const isHinted = to.doubtful === true && http.length > 0 && known.length === 0 && knownLibp2p.length > 0
+    const httpIs = isHinted || (isElsewhere && to.doubtful !== true) ? 'last' : isElsewhere ? 'doubtful' : undefined
     const { candidates, lacking } = this.#transports.candidates({ peerId, http, libp2p, filterIPs, httpIs })
     if (candidates.length === 0) { throw new TransportUnavailableError(peerId, lacking) }
     if (candidates.length === 1 && candidates[0].transport === 'http') {

@@ -103,6 +103,33 @@ describe("a publisher's addresses", () => {
     await resends.stop()
   })
 
+  for (const [what, isThere] of [['is asked there after what is known', true], ['and is not: nobody is asked there', false]] as const) {
+    it(`one that is at an HTTP address now, says a relay that is not trusted, ${what}`, async () => {
+      await using net = new TestNet()
+      const { cids, at, privateKey } = await publisherOf(3)
+      const relay: Libp2p<any> = await net.node()
+      const node = await net.node({ connect: [relay] })
+      const { subscriber } = await net.subscriber({ ...QUICK, topic: TOPIC, receiver: {}, components: { libp2p: node } })
+      const events = subscriber.onSyncFinished()
+      const libp2p = await net.node({ privateKey })
+      const before = await net.publisher({ http: false, topic: TOPIC, chain: 2, components: { libp2p, privateKey } })
+      await subscriber.sync(before.info)
+      await next(events)
+
+      await using after = await at()
+      if (isThere) { await libp2p.stop() } else { await before.extend(1) }
+      const said = isThere ? cids[0] : before.cids[0]
+      const resends = new Receiver({ pubsub: relay.services.pubsub, peerId: relay.peerId }, { topic: TOPIC, resend: true })
+      await resends.start()
+      await until(() => relay.services.pubsub.getSubscribers(TOPIC).length > 0)
+      await resends.direct(said, after.info)
+      const { cid, error } = await next(events)
+      deepEqual([String(cid), error], [String(said), undefined])
+      equal(after.requests.length > 0, isThere)
+      await resends.stop()
+    })
+  }
+
   it('given libp2p addresses where no publisher is: it is asked over HTTP, where it was before', async () => {
     await using net = new TestNet()
     const { cids, at, privateKey } = await publisherOf(3)
