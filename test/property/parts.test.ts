@@ -33,13 +33,15 @@ interface Outcome { loads: Array<[string, number]>, metStop?: boolean, error?: s
 
 class Enough extends Error { name = 'Enough' }
 
-async function pulled (blocks: Map<string, Uint8Array>, root: CID, selector: SelectorNode, limit: number): Promise<Outcome> {
+async function pulled (blocks: Map<string, Uint8Array>, root: CID, selector: SelectorNode, limit: number, unknown = 0): Promise<Outcome> {
   const outcome: Outcome = { loads: [], pulls: 0 }
+  let asked = 0
   try {
     outcome.metStop = await pullInParts({
       root,
       selector,
-      limit: async () => limit,
+      limit: async () => asked++ < unknown ? Infinity : limit,
+      unknownFor: 3,
       open (root, selector) {
         outcome.pulls++
         return walkOf(blocks, root, selector)
@@ -87,11 +89,12 @@ const cases = fc.oneof(
 describe('pullInParts()', () => {
   it('gives the blocks of the whole walk, in its order and once', async () => {
     let inParts = 0
-    await fc.assert(fc.asyncProperty(cases, fc.integer({ min: 1, max: 5 }), fc.integer(), async ([dag, selector], limit, seed) => {
+    const limits = fc.integer({ min: 1, max: 5 })
+    await fc.assert(fc.asyncProperty(cases, limits, fc.nat(3), fc.integer(), async ([dag, selector], limit, unknown, seed) => {
       const blocks = blocksOf(dag, seed)
       const root = links[dag.length - 1]
       const { pulls: _, ...whole } = await pulled(blocks, root, selector, Infinity)
-      const { pulls, ...parts } = await pulled(blocks, root, selector, limit)
+      const { pulls, ...parts } = await pulled(blocks, root, selector, limit, unknown)
       deepEqual(parts, whole)
       if (pulls > 1) { inParts++ }
     }), { numRuns: 4_000 })

@@ -69,7 +69,7 @@ describe('a long chain over dtsync', () => {
     })
   }
 
-  for (const [who, userAgent, pulls] of [['this package', undefined, 2], ['Go', 'go-libp2p/0.26.3', 3]] as const) {
+  for (const [who, userAgent, pulls] of [['this package', undefined, 1], ['Go', 'go-libp2p/0.26.3', 3]] as const) {
     it(`comes in ${pulls} pull(s) from a publisher of ${who} that is asked for a CID before it has said who it is`, async () => {
       await using setup = await start(2_500, userAgent)
       const { net, publisher } = setup

@@ -20,8 +20,11 @@ export interface PartsInit<T extends Step> {
   root: CID
   selector: SelectorNode
 
-  /** How deep the next pull may go; Infinity: it brings all that is left. */
+  /** How deep a pull may go; Infinity: it brings all, as far as is known yet. */
   limit (): Promise<number>
+
+  /** Blocks of a pull that brings all, after which the limit is asked for again. */
+  unknownFor: number
   open (root: CID, selector: SelectorNode): PartPull<T>
 
   /** Called for each block once, in the order of the whole walk, with the links between it and the root of the first part. */
@@ -56,6 +59,8 @@ export async function pullInParts<T extends Step> (init: PartsInit<T>): Promise<
   for (let left: Left | undefined = { root: init.root, depth: 0, passes: all }; left != null;) {
     const { root, depth, passes }: Left = left
     const part = inParts ? Math.min(passes, await init.limit()) : passes
+    const mayHaveLimit = inParts && part === passes
+    let hasLimit = false
     const pull = open(root, part === all ? selector : withLimit(selector, part))
     try {
       let skip = given // those before were of a part that did not do
@@ -66,13 +71,18 @@ export async function pullInParts<T extends Step> (init: PartsInit<T>): Promise<
         if (skip > 0) {
           skip--
           init.onPassed?.()
-          continue
+        } else {
+          given++
+          const called = init.onBlock(block, depth + (block.depth ?? 0))
+          if (called != null) { await called }
+          if (mayHaveLimit && given % init.unknownFor === 0) {
+            hasLimit = await init.limit() < passes
+            if (hasLimit) { break }
+          }
         }
-        given++
-        const called = init.onBlock(block, depth + (block.depth ?? 0))
-        if (called != null) { await called }
         if (part < passes && pull.rest === 'branches') { break }
       }
+      if (hasLimit) { continue }
       metStop ||= pull.metStop
       const { rest } = pull
       if (part === passes || rest == null) { break }
@@ -82,7 +92,7 @@ export async function pullInParts<T extends Step> (init: PartsInit<T>): Promise<
       }
       const more: number = passes - part - rest.over
       left = more < 1 ? undefined : { root: rest.cid, depth: depth + rest.depth, passes: more }
-      given = 0
+      given = skip // those of the next part that a pull without a limit has brought
     } finally {
       pull.close()
     }

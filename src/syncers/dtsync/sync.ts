@@ -120,6 +120,7 @@ export class DtsyncSyncer implements Syncer, AsyncDisposable {
       root,
       selector,
       limit: async () => await this.partLimit(options),
+      unknownFor: GO_PART,
       open: (root, selector) => {
         const voucher = { type: LEGS_VOUCHER_TYPE, value: voucherToNode({ head: root }) }
         const pull = transfers.open(peerId, voucher, root, selector, { linkSystem, signal, maxBlockSize, stallTimeout })
@@ -150,11 +151,11 @@ export class DtsyncSyncer implements Syncer, AsyncDisposable {
     try {
       const { metadata } = await this.libp2p.peerStore.get(this.init.peerId, options)
       const agent = metadata.get('AgentVersion')
-      if (agent == null) { return GO_PART } // not yet
+      if (agent == null) { return Infinity } // not yet
       return (this.limit = new TextDecoder().decode(agent).startsWith('js-libp2p/') ? Infinity : GO_PART)
     } catch { // the store does not know it, or fails: no sync depends on that
       options.signal?.throwIfAborted()
-      return GO_PART
+      return Infinity
     }
   }
 
