@@ -83,7 +83,6 @@ export class Watch {
    */
   async reach (signal: AbortSignal): Promise<void> {
     const { restartTimeout, restartDelay, silenceTimeout, openTimeout } = this.config
-    this.clear()
     const end = Math.max(this.heardAt, this.lostAt - silenceTimeout - openTimeout) + restartTimeout
     for (let wait = restartDelay; ; wait = Math.min(2 * wait, MAX_RESTART_DELAY)) {
       const left = Math.max(Math.ceil(end - performance.now()), 1)
@@ -131,7 +130,7 @@ export class Watch {
 
   private restart (): void {
     clearTimeout(this.lostTimer)
-    if (this.reason == null || this.stopped.signal.aborted) { return }
+    if (this.reason == null) { return }
     if (this.heardAt > this.lostAt && performance.now() - this.heardAt < this.config.silenceTimeout) { return } // it goes on
     if (this.init.waits()) {
       this.init.restart(this.reason)
