@@ -153,7 +153,8 @@ export class OutgoingRequest extends Inflow {
     const { cid, local, depth } = this.ahead.shift() as Ahead
     this.peer.changed()
     await this.loop.pause()
-    return { cid, local, depth, bytes: await readBlock(this.linkSystem.blockstore, cid, this.options) }
+    const read = readBlock(this.linkSystem.blockstore, cid, this.options)
+    return { cid, local, depth, bytes: read instanceof Promise ? await this.interruptible(read) : read }
   }
 
   private async runAhead (): Promise<{ error: unknown } | undefined> {
