@@ -111,11 +111,7 @@ export class Inflow {
     this.interrupt = reject
     waiting.then(resolve, reject)
     if (this.aborted != null) { reject(this.aborted.error) }
-    try {
-      return await promise
-    } finally {
-      this.interrupt = undefined
-    }
+    return await promise
   }
 
   /** Whether an item is there, or none will come. Throws when the responder failed or is silent. */

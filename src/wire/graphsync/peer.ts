@@ -118,7 +118,6 @@ export class Peer {
   }
 
   close (error: Error): void {
-    clearTimeout(this.flushTimer)
     const unfinished = this.responses.size > 0 || !this.outbox.idle
     for (const response of this.responses.values()) { response.end({ error }) }
     for (const request of this.requests.values()) {

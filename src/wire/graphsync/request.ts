@@ -117,7 +117,6 @@ export class OutgoingRequest extends Inflow {
     this.options.signal?.removeEventListener('abort', this.abort)
     this.peer.held--
     this.fail(new TransferFailedError('the request is over'))
-    this.ahead.clear()
     this.peer.requests.delete(this.key)
     if (this.online && this.status == null && this.peer.unsettled.size < MAX_UNSETTLED) { this.peer.unsettled.add(this.key) }
     this.cancel()
@@ -176,10 +175,7 @@ export class OutgoingRequest extends Inflow {
   /** All that was walked ahead is read. */
   private async ranAhead (): Promise<undefined> {
     const failed = await this.running
-    if (failed != null && this.ahead.length === 0) {
-      this.running = undefined
-      throw failed.error
-    }
+    if (failed != null && this.ahead.length === 0) { throw failed.error }
     return undefined
   }
 

@@ -146,6 +146,67 @@ describe('graphsync: what goes out to a peer', () => {
     equal(played.bytes, 0)
   })
 
+  it('of requests is sent again, and of responses not, when a write fails at once', async () => {
+    await using pair = await createPair()
+    const played = new Played(pair)
+    await played.read(pair)
+    played.push('first')
+    await until(() => played.frames[0]?.length === 1)
+    for (const responses of [true, false]) {
+      played.streams.at(-1)!.stream.send = () => { throw new Error('played') }
+      played.push(responses ? 'response' : 'request', responses)
+      played.push('and later', true)
+      await until(() => played.frames[responses ? 1 : 2]?.includes('and later'))
+    }
+    deepEqual(played.frames, [['first'], ['and later'], ['request', 'and later']])
+    deepEqual(played.told, ['lost: TransferFailedError', 'lost: TransferFailedError'])
+    deepEqual(played.ends, [undefined, 'TransferFailedError', undefined, undefined, undefined])
+    equal(played.bytes, 0)
+  })
+
+  it('ends at once when it is closed while a stream is opened, and a stream that is opened all the same is reset', async () => {
+    await using pair = await createPair()
+    for (const heeds of [true, false]) {
+      const [reached, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+      let stream: Stream | undefined
+      const played = new Played(pair, {
+        libp2p: {
+          dialProtocol: async (peer, protocols, options) => {
+            reached.resolve()
+            if (heeds) { options?.signal?.addEventListener('abort', () => { gate.reject(options.signal?.reason) }) }
+            await gate.promise
+            return (stream = await pair.a.dialProtocol(peer, protocols))
+          }
+        }
+      })
+      await played.read(pair)
+      played.push('one')
+      await reached.promise
+      played.outbox.close(new RangeError('over'), { reset: true })
+      if (!heeds) { gate.resolve() }
+      await until(() => played.ends.length === 1)
+      deepEqual(played.ends, ['RangeError'])
+      deepEqual(played.told, [])
+      equal(stream?.status, heeds ? undefined : 'aborted')
+      equal(played.bytes, 0)
+      await pair.b.unhandle(GRAPHSYNC_PROTOCOL)
+    }
+  })
+
+  it('ends with the stream when it is closed, unless something lacks', async () => {
+    await using pair = await createPair()
+    const played = new Played(pair)
+    let theirs: Stream | undefined
+    await pair.b.handle(GRAPHSYNC_PROTOCOL, stream => { theirs = stream })
+    played.push('one')
+    await until(() => theirs != null)
+    played.outbox.close(new Error('over'), { reset: false })
+    await until(() => theirs?.remoteWriteStatus === 'closed')
+    equal(theirs?.status, 'open')
+    played.push('two')
+    deepEqual(played.ends, [undefined, 'Error'])
+  })
+
   it('is given up when the peer takes nothing for too long', async () => {
     await using pair = await createPair()
     const played = new Played(pair, { writeTimeout: 100 })
