@@ -10,8 +10,10 @@ import { createPair } from '../nodes.ts'
 import { chainOf, everything, outcome } from './kit.ts'
 import { RawPeer } from './raw-peer.ts'
 
+interface Blocks { metadata: Array<[CID, LinkAction]>, blocks: Array<{ prefix: Uint8Array, data: Uint8Array }> }
+
 /** Blocks of a chain, and what is said of them. */
-async function messageOf (store: LinkSystem, cids: CID[]): Promise<{ metadata: Array<[CID, LinkAction]>, blocks: Array<{ prefix: Uint8Array, data: Uint8Array }> }> {
+async function messageOf (store: LinkSystem, cids: CID[]): Promise<Blocks> {
   return {
     metadata: cids.map(cid => [cid, 'present']),
     blocks: await Promise.all(cids.map(async cid => ({ prefix: cid.bytes.subarray(0, 4), data: await readBlock(store.blockstore, cid) })))
@@ -25,7 +27,7 @@ interface Played {
   chain: CID[]
   request: AsyncGenerator<GraphsyncBlock, void, undefined>
 
-  /** More of its blocks than it holds come, then what is of another walk; its reader has the first one, and another request is waited for. */
+  /** Its reader has the first block, and waits for another request: more blocks than it holds come, then what is of another walk. */
   send: () => Promise<void>
 }
 
@@ -93,7 +95,7 @@ describe('graphsync: blocks that were walked while the reader waits for another 
 })
 
 describe('graphsync: a request', () => {
-  it('that has walked all is not cancelled, though the peer has not said that it is over', () => played(async ({ raw, exchange, chain }) => {
+  it('that has walked all is not cancelled, though its peer has not ended it', () => played(async ({ raw, exchange, chain }) => {
     const store = createLinkSystem()
     const own = outcome(exchange.request(raw.node.peerId, chain[60], everything, { linkSystem: store }))
     await raw.until(() => raw.requests.length === 3)
@@ -132,7 +134,7 @@ describe('graphsync: a request', () => {
     equal(error, mine)
   }))
 
-  it('that is aborted in the very moment that a block is stored does not wait for the store', { timeout: 20_000 }, () => played(async ({ raw, exchange, chain }) => {
+  it('that is aborted in the very moment of a put() does not wait for it', { timeout: 20_000 }, () => played(async ({ raw, exchange, chain }) => {
     const store = createLinkSystem()
     const controller = new AbortController()
     store.blockstore.put = (() => {
