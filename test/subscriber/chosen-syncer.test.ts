@@ -47,12 +47,12 @@ describe('a transport that the peer does not speak any more', () => {
 const unsupported = (): Error => Object.assign(new Error('no'), { name: 'UnsupportedProtocolError' })
 
 /** A node whose peer speaks what a test says. */
-function played (dial: (signal: AbortSignal) => Promise<string>): Libp2p {
+function played (dial: (signal: AbortSignal) => Promise<string>, connections = [{}], listeners = new Set<unknown>()): Libp2p {
   return {
-    getConnections: () => [{}],
-    dialProtocol: async (peer: unknown, protocols: unknown, { signal }: any) => ({ protocol: await dial(signal) }),
-    addEventListener: () => {},
-    removeEventListener: () => {},
+    getConnections: () => connections,
+    dialProtocol: async (...[, , { signal }]: any[]) => ({ protocol: await dial(signal) }),
+    addEventListener: (...[, listener]: unknown[]) => { listeners.add(listener) },
+    removeEventListener: (...[, listener]: unknown[]) => { listeners.delete(listener) },
     peerStore: { get: async () => ({ protocols: ['/a', '/b'], metadata: new Map([['AgentVersion', new Uint8Array()]]) }) }
   } as unknown as Libp2p
 }
@@ -88,15 +88,18 @@ describe('the transport to a peer', () => {
   it('is none when the question is aborted, also where one needs no question', async () => {
     const peerId = await randomPeer()
     const controller = new AbortController()
-    const libp2p = played(async signal => new Promise((resolve, reject) => {
-      signal.addEventListener('abort', () => { reject(signal.reason) })
+    let given: AbortSignal | undefined
+    const libp2p = played(async signal => {
+      given = signal
       controller.abort(new Error('enough'))
-    }))
+      return await new Promise<never>(() => {})
+    })
     let asked = 0
     const candidates = [candidateOf('/a', () => undefined), candidateOf(undefined, () => { asked++; return undefined })]
     const syncer = new ChosenSyncer(libp2p, { peerId, addrs: [], candidates, lacking: [], timeout: 1_000 })
     await rejects(syncer.sync(await randomCid(), matcher(), controller), /enough/)
     equal(asked, 0)
+    equal(given?.aborted, true)
   })
 
   it('is known again when the peer speaks it again', async () => {
@@ -110,12 +113,28 @@ describe('the transport to a peer', () => {
         isNotFor: protocols => { told.push(protocols); return false }
       })
     ]
-    const syncer = new ChosenSyncer(played(async () => spoken), { peerId, addrs: [], candidates, lacking: [], timeout: 1_000 })
+    const listeners = new Set()
+    const syncer = new ChosenSyncer(played(async () => spoken, [{}], listeners), { peerId, addrs: [], candidates, lacking: [], timeout: 1_000 })
     const cid = await randomCid()
     for (spoken of ['/a', '/b', '/a']) { await syncer.sync(cid, matcher()) }
     spoken = '/b'
     failures.push(new TransferFailedError('failed'))
     await syncer.sync(cid, matcher())
     deepEqual(told, [['/b'], ['/a', '/b']])
+    equal(listeners.size, 0)
+  })
+
+  it('is not asked for when the peer is gone: what the sync has failed with is told', async () => {
+    const peerId = await randomPeer()
+    const connections = [{}]
+    const failures: Error[] = []
+    const candidates = [candidateOf('/a', () => failures[0]), candidateOf('/b', () => undefined)]
+    const libp2p = played(async () => '/a', connections)
+    const syncer = new ChosenSyncer(libp2p, { peerId, addrs: [], candidates, lacking: [], timeout: 1_000 })
+    const cid = await randomCid()
+    await syncer.sync(cid, matcher())
+    connections.pop()
+    failures.push(new TransferFailedError('cut'))
+    await rejects(syncer.sync(cid, matcher()), failures[0])
   })
 })

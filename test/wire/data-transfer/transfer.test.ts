@@ -512,9 +512,11 @@ describe('data transfer: messages of its own', () => {
   const silent = { // opens no stream, and none in vain
     handle: async () => {},
     unhandle: async () => {},
-    dialProtocol: async (peer: unknown, protocol: unknown, { signal }: any) => new Promise((resolve, reject) => {
+    dialProtocol: async (...[, , { signal }]: any[]) => {
+      const { promise, reject } = Promise.withResolvers()
       signal.addEventListener('abort', () => { reject(signal.reason) })
-    })
+      await promise
+    }
   }
 
   it('are given up after openTimeout, and soon after stop()', { timeout: 20_000 }, async () => {

@@ -105,7 +105,8 @@ describe('graphsync: a request', () => {
     await raw.send({ responses: [{ requestId: raw.requests[2].id, status: 14, metadata }], blocks })
     deepEqual(await own, { cids: [String(chain[60])], local: [false] })
     const controller = new AbortController()
-    const after = outcome(exchange.request(raw.node.peerId, chain[59], everything, { signal: controller.signal, linkSystem: createLinkSystem() }))
+    const options = { signal: controller.signal, linkSystem: createLinkSystem() }
+    const after = outcome(exchange.request(raw.node.peerId, chain[59], everything, options))
     await raw.until(() => raw.requests.length >= 4)
     deepEqual(raw.requests.map(({ type }) => type), ['new', 'new', 'new', 'new'])
     controller.abort()

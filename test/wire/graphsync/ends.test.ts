@@ -395,7 +395,7 @@ describe('graphsync: a response that is cancelled', () => {
       const remote = createLinkSystem()
       const [root] = await chainOf(remote, 1)
       const asked = Promise.withResolvers<AbortSignal>()
-      remote.blockstore.get = async function * (cid: CID, { signal }: any) {
+      remote.blockstore.get = async function * (...[, { signal }]: any[]) {
         asked.resolve(signal)
         await new Promise(() => {})
       } as any
