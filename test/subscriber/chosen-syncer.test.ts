@@ -114,7 +114,8 @@ describe('the transport to a peer', () => {
       })
     ]
     const listeners = new Set()
-    const syncer = new ChosenSyncer(played(async () => spoken, [{}], listeners), { peerId, addrs: [], candidates, lacking: [], timeout: 1_000 })
+    const libp2p = played(async () => spoken, [{}], listeners)
+    const syncer = new ChosenSyncer(libp2p, { peerId, addrs: [], candidates, lacking: [], timeout: 1_000 })
     const cid = await randomCid()
     for (spoken of ['/a', '/b', '/a']) { await syncer.sync(cid, matcher()) }
     spoken = '/b'
