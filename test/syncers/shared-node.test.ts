@@ -5,6 +5,7 @@ import { MemoryBlockstore } from 'blockstore-core'
 import { createLinkSystem } from '../../src/store/link-system.ts'
 import { Subscriber } from '../../src/subscriber/subscriber.ts'
 import { headProtocol } from '../../src/syncers/dtsync/index.ts'
+import { createDtsyncSyncer } from '../../src/syncers/dtsync/sync.ts'
 import { TestNet } from '../../src/testing/index.ts'
 import { inTime, rest, TOPIC } from '../support/hall.ts'
 import { transports } from '../support/transports.ts'
@@ -106,5 +107,50 @@ describe('publishers and subscribers of one node', () => {
     await rejects(subscriber.stop(), /the peer store is gone/)
     equal((await rest(events)).length, 1)
     equal(libp2p.getProtocols().filter(protocol => /graphsync|datatransfer/.test(protocol)).length, 0)
+  })
+
+  it('one that comes while the last one leaves waits for that (dtsync)', async () => {
+    await using net = new TestNet()
+    const { info, cids } = await dtsync.publisher(net, { chain: 1 })
+    const libp2p = await net.node()
+    const first = await dtsync.subscriber(net, { components: { libp2p } })
+    const second = await dtsync.subscriber(net, { components: { libp2p } })
+    await first.subscriber.sync(info)
+    const unhandle = libp2p.unhandle.bind(libp2p)
+    const [reached, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    libp2p.unhandle = async protocols => {
+      reached.resolve()
+      await gate.promise
+      await unhandle(protocols)
+    }
+    const stopping = first.subscriber.stop()
+    await reached.promise
+    const sync = second.subscriber.sync(info)
+    gate.resolve()
+    equal(String(await inTime(sync)), String(cids[0]))
+    await stopping
+  })
+
+  it('a syncer that is stopped while it joins, in vain, has stopped all the same; it joins no more', async () => {
+    await using net = new TestNet()
+    const { info } = await dtsync.publisher(net, { chain: 1 })
+    const libp2p = await net.node()
+    await libp2p.peerStore.merge(info.id, { multiaddrs: info.multiaddrs })
+    const syncer = createDtsyncSyncer({ libp2p, linkSystem: createLinkSystem() }, { peerId: info.id, topic: TOPIC })
+    const { handle } = libp2p
+    const [reached, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    libp2p.handle = async () => {
+      reached.resolve()
+      await gate.promise
+      throw new Error('the peer store is gone')
+    }
+    const asked = rejects(syncer.head(), /the peer store is gone/)
+    await reached.promise
+    const stopping = syncer.stop()
+    gate.resolve()
+    await Promise.all([asked, stopping])
+    libp2p.handle = handle
+    await rejects(syncer.head(), { name: 'TransferFailedError', message: /stopped/ })
+    deepEqual(libp2p.getProtocols().filter(protocol => /graphsync|datatransfer/.test(protocol)), [])
   })
 })

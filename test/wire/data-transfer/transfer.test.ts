@@ -9,7 +9,9 @@ import { DATA_TRANSFER_EXTENSION, DATA_TRANSFER_PROTOCOL, TransferType } from '.
 import { createDataTransfer } from '../../../src/wire/data-transfer/index.ts'
 import { Manager } from '../../../src/wire/data-transfer/manager.ts'
 import { Network } from '../../../src/wire/data-transfer/network.ts'
+import { Exchange } from '../../../src/wire/graphsync/exchange.ts'
 import { createGraphsync } from '../../../src/wire/graphsync/index.ts'
+import { until } from '../../memory/kit.ts'
 import { chainOf, everything, forget, outcome } from '../graphsync/kit.ts'
 import { same } from '../graphsync/raw-peer.ts'
 import { createNode, createPair } from '../nodes.ts'
@@ -462,6 +464,84 @@ describe('data transfer: a failure after a loss', () => {
       equal(error, undefined)
       deepEqual(cids, chain.map(String))
     }, { restartDebounce: 60_000 })
+  })
+})
+
+describe('data transfer: losses', () => {
+  it('may be many, when blocks come between, and take no further slot of the exchange', { timeout: 20_000 }, async () => {
+    const store = createLinkSystem()
+    const chain = await chainOf(store, 4)
+    await using pair = await createPair()
+    await using graphsync = new Exchange({ libp2p: pair.a, linkSystem: createLinkSystem() }, { maxOutboundRequests: 1 })
+    await using manager = new Manager({ libp2p: pair.a, graphsync }, { restartDebounce: 1, maxRestarts: 1 })
+    await Promise.all([graphsync.start(), manager.start()])
+    const raw = new RawTransferPeer(pair.b, pair.a.peerId)
+    await raw.start()
+    const pulling = manager.pull(pair.b.peerId, VOUCHER, chain[0], everything)
+    for (let n = 0; n < 3; n++) {
+      const next = take(pulling, 1)
+      const { id, transfer: { type, transferId } } = await raw.pullRequest(n)
+      equal(type, n === 0 ? TransferType.new : TransferType.restart)
+      await raw.answer(id, 14, { transfer: responseOf({ type, transferId }), store, cids: chain.slice(0, n + 1) }, n)
+      deepEqual(await next, [String(chain[n])])
+      ;(await raw.stream(n)).abort(new Error('played'))
+    }
+    await pulling.return()
+  })
+
+  it('that the peer may have told the end of are no end: it is told of what ends the pull', async () => {
+    const store = createLinkSystem()
+    const chain = await chainOf(store, 3)
+    await withRaw('initiator', async (raw, manager) => {
+      const { pulling, id, transferId } = await begun(raw, manager, store, chain[0])
+      const second = pulling.next()
+      ;(await raw.stream()).abort(new Error('played'))
+      await raw.send({ responses: [{ requestId: id, status: 21, metadata: [[chain[1], 'missing']] }] }, 1) // may be for what was lost
+      const again = await raw.pullRequest(1)
+      const transfer = responseOf({ type: TransferType.restart, transferId })
+      await raw.answer(again.id, 14, { transfer, store, cids: chain.slice(0, 2) }, 1)
+      await second
+      await pulling.return()
+      await raw.until(() => raw.messages.length > 0)
+      deepEqual(raw.messages, [requestOf({ type: TransferType.cancel, pull: false, transferId })])
+    }, { restartDebounce: 60_000 })
+  })
+})
+
+describe('data transfer: messages of its own', () => {
+  const silent = { // opens no stream, and none in vain
+    handle: async () => {},
+    unhandle: async () => {},
+    dialProtocol: async (...[, , { signal }]: any[]) => {
+      const { promise, reject } = Promise.withResolvers()
+      signal.addEventListener('abort', () => { reject(signal.reason) })
+      await promise
+    }
+  }
+
+  it('are given up after openTimeout, and soon after stop()', { timeout: 20_000 }, async () => {
+    const node = await createNode()
+    const networkOf = (openTimeout: number): Network => new Network({ libp2p: silent as any, openTimeout, onMessage: () => {} })
+    await rejects(networkOf(50).probe(node.peerId, {}), { name: 'TimeoutError' })
+    const network = networkOf(60_000)
+    await network.start()
+    network.send(node.peerId, requestOf({ type: TransferType.cancel }))
+    await network.stop()
+    await node.stop()
+  })
+
+  it('are not waited for any more after stop(), and leave nothing of their peer', { timeout: 8_000 }, async () => {
+    await withRaw('responder', async (raw, manager) => {
+      const { inbound } = (manager as any).network
+      await sendMessage(raw.node, raw.peer, requestOf({ type: TransferType.cancel }))
+      await until(() => inbound.size === 0)
+      const stream = await raw.node.dialProtocol(raw.peer, DATA_TRANSFER_PROTOCOL)
+      stream.send(new Uint8Array(1))
+      await until(() => inbound.size === 1)
+      await manager.stop()
+      await until(() => stream.status === 'reset')
+      equal(inbound.size, 0)
+    })
   })
 })
 

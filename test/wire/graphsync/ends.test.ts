@@ -7,7 +7,8 @@ import { CID } from 'multiformats/cid'
 import { create } from 'multiformats/hashes/digest'
 import type { ResponseEnd } from '../../../src/shared/types/graphsync.ts'
 import { createLinkSystem } from '../../../src/store/link-system.ts'
-import { DO_NOT_SEND_FIRST_BLOCKS, GRAPHSYNC_PROTOCOL } from '../../../src/wire/graphsync/constants.ts'
+import { readBlock } from '../../../src/store/read.ts'
+import { DEDUP_BY_KEY, DO_NOT_SEND_FIRST_BLOCKS, GRAPHSYNC_PROTOCOL } from '../../../src/wire/graphsync/constants.ts'
 import { Exchange } from '../../../src/wire/graphsync/exchange.ts'
 import type { OutgoingRequest } from '../../../src/wire/graphsync/request.ts'
 import { peersOf, until, untilHeldBack } from '../../memory/kit.ts'
@@ -445,5 +446,115 @@ describe('graphsync: an exchange that stops while a request reads again what was
     await next
     request.close()
     await other
+  })
+})
+
+describe('graphsync: a response that is cancelled', () => {
+  for (const how of ['by its peer', 'by its signal'] as const) {
+    it(`${how} does not have its store look for a block any more`, async () => {
+      await using pair = await createPair()
+      const remote = createLinkSystem()
+      const [root] = await chainOf(remote, 1)
+      const asked = Promise.withResolvers<AbortSignal>()
+      remote.blockstore.get = async function * (...[, { signal }]: any[]) {
+        asked.resolve(signal)
+        await new Promise(() => {})
+      } as any
+      const controller = new AbortController()
+      await using responder = new Exchange({ libp2p: pair.b, linkSystem: remote })
+      responder.addValidator(() => ({ accept: true, signal: controller.signal }))
+      await responder.start()
+      const peer = new RawPeer(pair.a, pair.b.peerId)
+      await peer.start()
+      const id = crypto.getRandomValues(new Uint8Array(16))
+      await peer.send({ requests: [{ id, type: 'new', root, selector: everything }] })
+      const signal = await asked.promise
+      equal(signal.aborted, false)
+      if (how === 'by its peer') { await peer.send({ requests: [{ id, type: 'cancel' }] }) } else { controller.abort() }
+      await until(() => signal.aborted)
+    })
+  }
+
+  it('while it waits for a slot leaves the slot to others', { timeout: 20_000 }, async () => {
+    await using pair = await createPair()
+    const remote = createLinkSystem()
+    const [root] = await chainOf(remote, 1)
+    const held = gate(remote, root, { once: true })
+    await using responder = new Exchange({ libp2p: pair.b, linkSystem: remote }, { maxInboundRequests: 1 })
+    responder.addValidator(() => ({ accept: true }))
+    await responder.start()
+    const peer = new RawPeer(pair.a, pair.b.peerId)
+    await peer.start()
+    const [first, second, third] = Array.from({ length: 3 }, () => crypto.getRandomValues(new Uint8Array(16)))
+    await peer.send({ requests: [{ id: first, type: 'new', root, selector: everything }] })
+    await held.reached
+    await peer.send({ requests: [{ id: second, type: 'new', root, selector: everything }] })
+    const responses = (): Map<string, unknown> => peersOf(responder).get(String(pair.a.peerId)).responses
+    await until(() => responses().size === 2)
+    await peer.send({ requests: [{ id: second, type: 'cancel' }] })
+    await until(() => responses().size === 1)
+    held.open()
+    equal(await peer.terminal(first), 20)
+    await peer.send({ requests: [{ id: third, type: 'new', root, selector: everything }] })
+    equal(await peer.terminal(third), 20)
+  })
+})
+
+describe('graphsync: an exchange', () => {
+  it('that could not start can be started again', async () => {
+    await using pair = await createPair()
+    await pair.a.handle(GRAPHSYNC_PROTOCOL, () => {})
+    await using exchange = new Exchange({ libp2p: pair.a })
+    await rejects(exchange.start(), { name: 'DuplicateProtocolHandlerError' })
+    await pair.a.unhandle(GRAPHSYNC_PROTOCOL)
+    await exchange.start()
+    ok(pair.a.getProtocols().includes(GRAPHSYNC_PROTOCOL))
+  })
+
+  it('that is stopped tells its peer, and asks the same one again when it is started, whatever a reader of before does', async () => {
+    await using pair = await createPair()
+    await using exchange = new Exchange({ libp2p: pair.a, linkSystem: createLinkSystem() })
+    await exchange.start()
+    const peer = new RawPeer(pair.b, pair.a.peerId)
+    await peer.start()
+    const remote = createLinkSystem()
+    const [root] = await chainOf(remote, 2)
+    const request = exchange.request(pair.b.peerId, root, everything)
+    const next = request.next()
+    await peer.until(() => peer.requests.length === 1)
+    const data = await readBlock(remote.blockstore, root)
+    await peer.send({ responses: [{ requestId: peer.requests[0].id, status: 14, metadata: [[root, 'present']] }], blocks: [{ prefix: root.bytes.subarray(0, 4), data }] })
+    await next
+    await exchange.stop()
+    await peer.until(() => peer.requests.some(({ type }) => type === 'cancel'))
+    await exchange.start()
+    const again = outcome(exchange.request(pair.b.peerId, await absent(), everything))
+    await peer.until(() => peer.requests.length === 3)
+    await peer.send({ responses: [{ requestId: peer.requests[2].id, status: 34 }] }, 1)
+    equal((await again).error?.name, 'ContentNotFoundError')
+    await rejects(request.next(), { name: 'TransferFailedError' })
+  })
+
+  it('asks without a key for what was sent as soon as the peer has ended what was given up', async () => {
+    await using pair = await createPair()
+    await using exchange = new Exchange({ libp2p: pair.a, linkSystem: createLinkSystem() })
+    await exchange.start()
+    const peer = new RawPeer(pair.b, pair.a.peerId)
+    await peer.start()
+    const keyed: boolean[] = []
+    for (let n = 0; n < 3; n++) {
+      const controller = new AbortController()
+      const asked = outcome(exchange.request(pair.b.peerId, await absent(), everything, { signal: controller.signal }))
+      const news = (): typeof peer.requests => peer.requests.filter(({ type }) => type === 'new')
+      await peer.until(() => news().length === n + 1)
+      keyed.push(news()[n].extensions?.[DEDUP_BY_KEY] != null)
+      if (n === 0) {
+        controller.abort()
+      } else {
+        for (const { id } of news()) { await peer.send({ responses: [{ requestId: id, status: 34 }] }) }
+      }
+      await asked
+    }
+    deepEqual(keyed, [false, true, false])
   })
 })
