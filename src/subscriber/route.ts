@@ -63,7 +63,7 @@ export class Router {
     const isElsewhere = http.length > 0 && given.length === 0 && to.addrs.length > 0 && !(to.announced === true && own.length > 0)
     // known over libp2p alone, and said to be at HTTP by who may say anything
     const isHinted = to.doubtful === true && http.length > 0 && known.length === 0 && knownLibp2p.length > 0
-    const httpIs = isHinted || (isElsewhere && to.doubtful !== true) ? 'last' : isElsewhere ? 'doubtful' : undefined
+    const httpIs = isHinted ? 'last' : isElsewhere ? (to.doubtful === true ? 'doubtful' : 'last') : undefined
     const { candidates, lacking } = this.#transports.candidates({ peerId, http, libp2p, filterIPs, httpIs })
     if (candidates.length === 0) { throw new TransportUnavailableError(peerId, lacking) }
     if (candidates.length === 1 && candidates[0].transport === 'http') {

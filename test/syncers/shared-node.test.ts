@@ -1,5 +1,6 @@
 import { deepEqual, equal, rejects } from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import type { Libp2p } from '@libp2p/interface'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import { MemoryBlockstore } from 'blockstore-core'
 import { createLinkSystem } from '../../src/store/link-system.ts'
@@ -11,6 +12,18 @@ import { inTime, rest, TOPIC } from '../support/hall.ts'
 import { transports } from '../support/transports.ts'
 
 const [dtsync, ipnisync] = transports.filter(({ isHttp }) => !isHttp)
+
+/** The node's unhandle() tells that it was called, and waits. */
+function heldUnhandle (libp2p: Libp2p): Record<'reached' | 'gate', PromiseWithResolvers<void>> {
+  const unhandle = libp2p.unhandle.bind(libp2p)
+  const [reached, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  libp2p.unhandle = async protocols => {
+    reached.resolve()
+    await gate.promise
+    await unhandle(protocols)
+  }
+  return { reached, gate }
+}
 
 describe('publishers and subscribers of one node', () => {
   it('with limits that differ: the later one has none, until the other one has left the node', async () => {
@@ -47,13 +60,7 @@ describe('publishers and subscribers of one node', () => {
     const { publisher, info, cids } = await ipnisync.publisher(net, { chain: 2, components: { libp2p, privateKey } })
     const { subscriber } = await ipnisync.subscriber(net, { httpRetry: false })
     await subscriber.sync(info, { cid: cids[1] }) // which keeps a stream
-    const unhandle = libp2p.unhandle.bind(libp2p)
-    const [reached, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
-    libp2p.unhandle = async protocols => {
-      reached.resolve()
-      await gate.promise
-      await unhandle(protocols)
-    }
+    const { reached, gate } = heldUnhandle(libp2p)
     const stopping = publisher.stop()
     await reached.promise
     await inTime(subscriber.sync(info, { cid: cids[0] })).finally(gate.resolve)
@@ -116,13 +123,7 @@ describe('publishers and subscribers of one node', () => {
     const first = await dtsync.subscriber(net, { components: { libp2p } })
     const second = await dtsync.subscriber(net, { components: { libp2p } })
     await first.subscriber.sync(info)
-    const unhandle = libp2p.unhandle.bind(libp2p)
-    const [reached, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
-    libp2p.unhandle = async protocols => {
-      reached.resolve()
-      await gate.promise
-      await unhandle(protocols)
-    }
+    const { reached, gate } = heldUnhandle(libp2p)
     const stopping = first.subscriber.stop()
     await reached.promise
     const sync = second.subscriber.sync(info)

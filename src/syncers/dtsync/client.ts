@@ -16,7 +16,7 @@ export class DtsyncClient {
 
   /** Throws InvalidOptionError where the node is in use, and what is asked for differs. It is joined later. */
   constructor (libp2p: Libp2p, init: DtsyncNodeInit & { topic: string }) {
-    DtsyncNode.check(libp2p, init)
+    DtsyncNode.used(libp2p, init)
     this.libp2p = libp2p
     this.init = init
     this.heads = new HeadClient({ libp2p }, { topic: init.topic })

@@ -48,21 +48,21 @@ export class DtsyncNode {
    * @throws {InvalidOptionError} what is asked for differs from what others on the node use
    */
   static of (libp2p: Libp2p, init: DtsyncNodeInit = {}): DtsyncNode {
+    const used = DtsyncNode.used(libp2p, init)
+    if (used != null) { return used }
     const known = nodes.get(libp2p)
-    if (known != null && known.users > 0) {
-      known.check(init)
-      return known
-    }
     const node = new DtsyncNode(libp2p, init)
     if (known != null) { node.turns = known.turns } // it may still be at its end
     nodes.set(libp2p, node)
     return node
   }
 
-  /** As of(), and makes none. */
-  static check (libp2p: Libp2p, init: DtsyncNodeInit): void {
+  /** As of(); undefined where nobody uses one. */
+  static used (libp2p: Libp2p, init: DtsyncNodeInit): DtsyncNode | undefined {
     const known = nodes.get(libp2p)
-    if (known != null && known.users > 0) { known.check(init) }
+    if (known == null || known.users === 0) { return undefined }
+    known.check(init)
+    return known
   }
 
   /** leave() must follow. Throws InvalidOptionError where somebody else has the protocols on the node. */
