@@ -19,7 +19,7 @@ import type { ParsedRequest } from './parse.ts'
 import type { Peer } from './peer.ts'
 import { OutgoingRequest } from './request.ts'
 import { Response } from './response.ts'
-import { Slots } from './slots.ts'
+import { FairSlots } from './fair-slots.ts'
 
 export interface GraphsyncComponents {
   libp2p: Libp2p
@@ -50,8 +50,8 @@ export class Exchange implements GraphExchange {
   private readonly linkSystem: LinkSystem | undefined
   private readonly network: Network
   private readonly validators = new Set<RequestValidator>()
-  private readonly inbound: Slots
-  private readonly outbound: Slots
+  private readonly inbound: FairSlots
+  private readonly outbound: FairSlots
   private readonly turns = new Turns()
 
   constructor ({ libp2p, linkSystem }: GraphsyncComponents, init: ExchangeInit = {}) {
@@ -64,8 +64,8 @@ export class Exchange implements GraphExchange {
     this.memory = {
       perPeer: checked('maxPeerBytes', init.maxPeerBytes, MAX_PEER_BYTES), total: checked('maxTotalBytes', init.maxTotalBytes, MAX_TOTAL_BYTES)
     }
-    this.inbound = new Slots(this.limits.inbound)
-    this.outbound = new Slots(this.limits.outbound)
+    this.inbound = new FairSlots(this.limits.inbound)
+    this.outbound = new FairSlots(this.limits.outbound)
     this.network = new Network({
       libp2p, slots: this.inbound, limits: this.memory, writeTimeout: init.writeTimeout, onRequests: this.onRequests
     })

@@ -11,7 +11,7 @@ import type { ParsedBlock, ParsedMessage, ParsedRequest } from './parse.ts'
 import { Peer } from './peer.ts'
 import type { Total } from './peer.ts'
 import type { OutgoingRequest } from './request.ts'
-import type { Slots } from './slots.ts'
+import type { FairSlots } from './fair-slots.ts'
 
 const CLOSE_TIMEOUT = 5_000
 
@@ -23,7 +23,7 @@ export interface NetworkInit {
   writeTimeout?: number
 
   /** Of requests that are served at once. */
-  slots: Slots
+  slots: FairSlots
 
   /** Of responses that wait, in bytes: for one peer, and for all of them. */
   limits: { perPeer: number, total: number }

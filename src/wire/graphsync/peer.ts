@@ -7,7 +7,7 @@ import { Outbox } from './outbox.ts'
 import type { OutboxInit } from './outbox.ts'
 import type { OutgoingRequest } from './request.ts'
 import type { Response } from './response.ts'
-import type { Slots } from './slots.ts'
+import type { FairSlots } from './fair-slots.ts'
 
 /** Frames of responses begin small, so that the first blocks are there soon, and grow: fewer, bigger writes. */
 const FIRST_FRAME = 16 * 1024
@@ -25,7 +25,7 @@ export interface PeerInit extends Pick<OutboxInit, 'libp2p' | 'writeTimeout'> {
   total: Total
 
   /** Of requests that are served at once, those of all peers. */
-  slots: Slots
+  slots: FairSlots
 
   /** Nothing keeps it any more. */
   onUnused: (peer: Peer) => void

@@ -12,10 +12,10 @@ import { fitsFrame } from './frame.ts'
 import { keyOf } from './keys.ts'
 import type { Key } from './keys.ts'
 import type { Peer } from './peer.ts'
-import type { Slots } from './slots.ts'
+import type { FairSlots } from './fair-slots.ts'
 
 export interface ResponseInit {
-  slots: Slots
+  slots: FairSlots
   validators: Set<RequestValidator>
   linkSystem?: LinkSystem
 

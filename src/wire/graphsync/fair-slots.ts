@@ -1,5 +1,5 @@
 /** A number of things that may run at once. Those that wait go on in turn, one of each peer after the other. */
-export class Slots {
+export class FairSlots {
   private free: number
   private readonly waiting = new Map<string, Array<() => void>>()
 
