@@ -99,6 +99,21 @@ describe('ipnisync, Go v0.7.8 to Go v0.7.8', () => {
     deepEqual([cid, count, error], [cids[0], 5, undefined])
   })
 
+  // What it knows of the publisher's paths is kept by peer, and is for streams too: it asks there while it has a connection.
+  it('is lost to a publisher on HTTP alone that it has asked, when it gets connected and the address changes', async () => {
+    await using peers = await pair()
+    const { publisher, subscriber } = peers
+    const { cids } = await publisher.call('chain', { count: 3, list: true })
+    const http = async (): Promise<PublisherAddress> => await publish(publisher, { transport: 'http' })
+    await subscriber.call('subscriber', {})
+    const first = await http()
+    deepEqual((await subscriber.call('sync', first)).cids, cids)
+    await subscriber.call('connect', { peerId: publisher.peerId, addrs: publisher.addrs })
+    deepEqual((await subscriber.call('sync', { ...first, resync: true })).cids, cids)
+    await publisher.call('closePublisher', {})
+    await rejects(subscriber.call('sync', { ...await http(), resync: true }), /protocols not supported: \[\/http\/1\.1\]/)
+  })
+
   // The path comes twice: from the well-known resource and from the subscriber itself.
   it('does not find a publisher on streams behind a path', async () => {
     await using peers = await pair()

@@ -9,6 +9,7 @@ import { goVersions } from './go-build.ts'
 import { GoPeer } from './go-peer.ts'
 import { addressOf, finishedOf, infoOf, recorder, subscribed } from './support.ts'
 import type { Libp2p, PrivateKey } from '@libp2p/interface'
+import type { CID } from 'multiformats/cid'
 
 const TOPIC = '/indexer/ingest/interop'
 
@@ -77,6 +78,29 @@ for (const version of goVersions) {
         deepEqual((await go.call('hooks', {})).cids.slice(-2), cids.map(String))
         equal(await go.call('latest', { peerId: publisher.id.toString() }), cids[0].toString())
       })
+    })
+
+    it('a Go subscriber follows our publisher from node to node of one identity, whatever serves the blocks', async () => {
+      const privateKey = await generateKeyPair('Ed25519')
+      const { linkSystem } = recorder()
+      await using go = await GoPeer.start(version)
+      await go.call('gossip', { topic: TOPIC })
+      await go.call('subscriber', { topic: TOPIC, receive: true })
+      const ports = new Set<string>()
+      let root: CID | undefined
+      for (const http of [false, { listen: '127.0.0.1:0' }, false] as const) {
+        await withNode(privateKey, async node => {
+          await using publisher = await createPublisher({ linkSystem, libp2p: node, privateKey }, { topic: TOPIC, root, http })
+          ports.add(node.getMultiaddrs().join())
+          await join(go, node)
+          await subscribed(node, TOPIC, go.peerId)
+          root = (await chain(linkSystem, 3, { previous: root }))[0]
+          await publisher.updateRoot(root)
+          const event = await go.event('syncFinished')
+          deepEqual([event.cid, event.peerId, event.count, event.error], [root.toString(), publisher.id.toString(), 3, undefined])
+        })
+      }
+      equal(ports.size, 3)
     })
 
     for (const trusted of [false, true]) {
