@@ -8,7 +8,7 @@ import type { CID } from 'multiformats/cid'
 /**
  * The message in the JSON form that HTTP announces may have, byte for byte as Go writes it.
  *
- * Throws InvalidMessageError for a message that would not be read: more than 64 addresses, or more than 1 MiB.
+ * Throws InvalidMessageError for a message that would not be read: more than 8,192 addresses, or more than 1 MiB.
  */
 export function announceToJson (message: AnnounceMessage): string {
   checkMessage(message)
@@ -27,7 +27,7 @@ export function announceToJson (message: AnnounceMessage): string {
  * Reads the JSON form by Go's rules: keys in any case, unknown ones ignored, missing ones and nulls empty. A message without
  * Cid is refused, where Go gives an undefined CID.
  *
- * Throws InvalidMessageError, which says which field and why; also for more than 64 addresses, or more than 1 MiB.
+ * Throws InvalidMessageError, which says which field and why; also for more than 8,192 addresses, or more than 1 MiB.
  */
 export function announceFromJson (json: string): AnnounceMessage {
   const fields = parse(checkSize(json))

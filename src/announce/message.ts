@@ -1,6 +1,6 @@
 import { CID } from 'multiformats/cid'
 import { concat } from '../shared/concat.ts'
-import { MAX_ANNOUNCE_ADDRS, MAX_ANNOUNCE_SIZE } from '../shared/constants.ts'
+import { MAX_ANNOUNCE_SIZE, MAX_MESSAGE_ADDRS } from '../shared/constants.ts'
 import { multiaddrFromBytes, UnknownProtocol } from '../shared/multiaddrs/bytes.ts'
 import { BYTES, CborReader, cborHeader, invalid, LIST, TAG, TEXT } from './cbor.ts'
 import type { AnnounceMessage } from '../shared/types.ts'
@@ -19,7 +19,7 @@ const decoder = new TextDecoder()
  * The message as a CBOR list, as it goes over gossip and HTTP, byte for byte as Go writes it (announce/message,
  * MarshalCBOR).
  *
- * Throws InvalidMessageError for a message that would not be read: more than 64 addresses, or more than 1 MiB.
+ * Throws InvalidMessageError for a message that would not be read: more than 8,192 addresses, or more than 1 MiB.
  */
 export function encodeAnnounce (message: AnnounceMessage): Uint8Array {
   checkMessage(message)
@@ -38,7 +38,7 @@ export function encodeAnnounce (message: AnnounceMessage): Uint8Array {
  * Reads what encodeAnnounce() writes, and refuses what Go refuses; bytes behind the message are ignored. What is empty in
  * the message (extraData, origPeer) is absent. Nothing of `bytes` is kept.
  *
- * Throws InvalidMessageError, which says which field and why; also for more than 64 addresses, or more than 1 MiB.
+ * Throws InvalidMessageError, which says which field and why; also for more than 8,192 addresses, or more than 1 MiB.
  */
 export function decodeAnnounce (bytes: Uint8Array): AnnounceMessage {
   if (!ArrayBuffer.isView(bytes)) { throw invalid('message', 'must be bytes') }
@@ -89,7 +89,7 @@ export function checkMessage ({ cid, addrs, origPeer = '' }: AnnounceMessage): v
 }
 
 export function checkCount (count: number): number {
-  if (count > MAX_ANNOUNCE_ADDRS) { throw invalid('Addrs', `has ${count} entries, more than ${MAX_ANNOUNCE_ADDRS}`) }
+  if (count > MAX_MESSAGE_ADDRS) { throw invalid('Addrs', `has ${count} entries, more than ${MAX_MESSAGE_ADDRS}`) }
   return count
 }
 

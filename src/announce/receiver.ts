@@ -206,7 +206,8 @@ export class Receiver implements Startable, AsyncDisposable {
     if (type !== 'signed' || !isPeerId(signer)) { throw new InvalidMessageError('announce message: not signed') }
     const from = this.peers.get(signer.toMultihash().bytes, () => signer)
     const message = decodeAnnounce(data)
-    const announce = { cid: message.cid, peerId: from, addrs: messageAddrs(message, bytes => this.addrs.get(bytes, multiaddrFromBytes)) }
+    const first = { ...message, addrs: message.addrs.slice(0, MAX_ANNOUNCE_ADDRS) }
+    const announce = { cid: message.cid, peerId: from, addrs: messageAddrs(first, bytes => this.addrs.get(bytes, multiaddrFromBytes)) }
     if (message.origPeer == null) { return announce }
     if (this.components.peerId?.equals(from) === true) { return undefined }
     const peerId = readPeerId(message.origPeer)

@@ -49,7 +49,10 @@ export const TRANSPORTS = Object.freeze(['http', 'dtsync', 'ipnisync'] as const)
 /** Announcements over gossip: gossipsub's own limit for a message. */
 export const MAX_ANNOUNCE_SIZE = 1024 * 1024
 
-/** Ours; Go reads up to 8,192. */
+/** In one message, as Go: cbor-gen. */
+export const MAX_MESSAGE_ADDRS = 8192
+
+/** Ours; of more that are announced the first ones are taken. Go takes all. */
 export const MAX_ANNOUNCE_ADDRS = 64
 
 /** Seen CIDs that are remembered per publisher. Go: announceCacheSize, announce/receiver.go, for all of them together. */

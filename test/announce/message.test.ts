@@ -68,7 +68,7 @@ describe('announce messages in CBOR', () => {
     ['a CIDv0 of another length', { cid: 'd82a4400120101' }, /Cid is not a CID of version 0 or 1/],
     ['an empty CID', { cid: 'd82a40' }, /Cid has no zero byte/],
     ['Addrs as bytes', { addrs: '40' }, /Addrs is a byte string, not a list/],
-    ['65 addresses', { addrs: '9841' }, /Addrs has 65 entries, more than 64/],
+    ['8,193 addresses', { addrs: '992001' }, /Addrs has 8193 entries, more than 8192/],
     ['an address that says it has 2 GiB', { addrs: '815a7fffffff' }, /Addrs\[0\] has 2147483647 bytes, more than/],
     ['an address that says it has 2^63 bytes', { addrs: '815b8000000000000000' }, /Addrs\[0\] has \d+ bytes/],
     ['an address of 24 bytes with a long header', { addrs: '81590018' + '00'.repeat(24) }, /Addrs\[0\] has a length that is not in its shortest form/],
@@ -92,7 +92,7 @@ describe('announce messages in CBOR', () => {
   })
 
   it('does not write what it would not read', () => {
-    throws(() => encodeAnnounce({ cid, addrs: new Array(65).fill(new Uint8Array(1)) }), { name: 'InvalidMessageError' })
+    throws(() => encodeAnnounce({ cid, addrs: new Array(8193).fill(new Uint8Array(1)) }), { name: 'InvalidMessageError' })
     throws(() => encodeAnnounce({ addrs: [] } as any), { name: 'InvalidMessageError', message: /Cid is missing/ })
     const long = CID.createV1(0x55, identity.digest(new Uint8Array(512)))
     throws(() => encodeAnnounce({ cid: long, addrs: [] }), { name: 'InvalidMessageError', message: /Cid has/ })
@@ -192,7 +192,7 @@ describe('announce messages in JSON', () => {
     ['a list', '[]', /message is not a JSON object/],
     ['null', 'null', /message is not a JSON object/],
     ['Addrs as an object', `{"Cid":{"/":"${cid}"},"Addrs":{}}`, /Addrs is not a list/],
-    ['65 addresses', `{"Cid":{"/":"${cid}"},"Addrs":${JSON.stringify(new Array(65).fill(''))}}`, /Addrs has 65 entries/],
+    ['8,193 addresses', `{"Cid":{"/":"${cid}"},"Addrs":${JSON.stringify(new Array(8193).fill(''))}}`, /Addrs has 8193 entries/],
     ['base64 without padding', `{"Cid":{"/":"${cid}"},"Addrs":["BH8AAAEGJw8"]}`, /Addrs\[0\] is not base64/],
     ['ExtraData as a number', `{"Cid":{"/":"${cid}"},"ExtraData":1}`, /ExtraData is not base64/],
     ['Cid of version 0 with a multibase', '{"Cid":{"/":"zQmPNHBy5h7f19yJDt7ip9TvmMRbqmYsa6aetkrsc1ghjLB"}}', /Cid/],

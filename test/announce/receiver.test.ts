@@ -285,6 +285,15 @@ describe('receiver: gossip', () => {
     deepEqual((await receiver.next()).addrs.map(String), ['/ip4/127.0.0.1/tcp/9999'])
   })
 
+  it('hears an announcement with more addresses than it takes, as a Go node with many interfaces sends, and takes the first 64', async () => {
+    const pubsub = new FakePubSub(await newPeer())
+    await using receiver = await newReceiver({}, pubsub)
+    const multiaddrs = parseMultiaddrs(Array.from({ length: 100 }, (_, i) => `/ip4/192.0.2.1/tcp/${i + 1}`))
+    gossip(pubsub, publisher, { cid: many[0], addrs: multiaddrs.map(({ bytes }) => bytes) })
+    equal(receiver.malformed, 0)
+    deepEqual((await receiver.next()).addrs.map(String), multiaddrs.slice(0, 64).map(String))
+  })
+
   it('lets nobody in by an allowPeer that gives nothing, or a promise', async () => {
     for (const given of [undefined, null, 0, '']) {
       await using receiver = await newReceiver({ allowPeer: (() => given) as never })

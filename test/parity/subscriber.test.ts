@@ -96,7 +96,7 @@ for (const transport of transports) {
       }), { numRuns: 5 })
     })
 
-    it('TestSyncWithHydratedDataStore, part of it: only what is not there is fetched, the order is the same', async () => {
+    it('TestSyncWithHydratedDataStore, TestDTSync_CallsBlockHookWhenCIDsArePartiallyFoundLocally: only what is not there is fetched, in order', async () => {
       await using net = new TestNet()
       const { info, cids, linkSystem: source } = await transport.publisher(net, { chain: 5 })
       const seen = recorder()

@@ -61,10 +61,21 @@ export const methods: [
   All<Methods<Api.AddressBook, dagsync.AddressBook>>,
   All<Methods<ApiAnnounce.Receiver, announce.Receiver>>,
   All<Methods<ApiAnnounce.AnnounceSender, announce.AnnounceSender>>,
-  All<Methods<ApiSyncer.Syncer, syncer.Syncer>>
-] = [true, true, true, true, true, true, true]
+  All<Methods<ApiSyncer.Syncer, syncer.Syncer>>,
+  All<Methods<Api.PubSub, dagsync.PubSub>>,
+  All<Methods<ApiGraphsync.GraphExchange, graphsync.GraphExchange>>,
+  All<Methods<ApiDataTransfer.DataTransfer, dataTransfer.DataTransfer>>,
+  All<Methods<ApiDtsync.HeadServer, dtsync.HeadServer>>
+] = [true, true, true, true, true, true, true, true, true, true, true]
 
-// Every type of the main job, by name.
+// What a user may write against the fixed types is called with what those say: the other way round.
+export const implemented: [
+  All<Methods<dagsync.LinkSystem, Api.LinkSystem>>,
+  All<Methods<dagsync.PubSub, Api.PubSub>>,
+  All<Methods<Pick<announce.AnnounceSender, keyof ApiAnnounce.AnnounceSender>, ApiAnnounce.AnnounceSender>>
+] = [true, true, true]
+
+// Every type, by name.
 export const types: {
   LinkSystem: Both<Api.LinkSystem, dagsync.LinkSystem>
   StoreOptions: Both<Api.StoreOptions, dagsync.StoreOptions>
@@ -81,8 +92,10 @@ export const types: {
   AddressBook: Both<Api.AddressBook, dagsync.AddressBook>
   PubSub: Both<Api.PubSub, dagsync.PubSub>
   PublisherComponents: Both<Api.PublisherComponents, dagsync.PublisherComponents>
-  PublisherInit: Both<Omit<Api.PublisherInit, 'ipnisync'>, dagsync.PublisherInit>
+  PublisherInit: Both<Api.PublisherInit, dagsync.PublisherInit>
   HttpPublisherInit: Both<Api.HttpPublisherInit, dagsync.HttpPublisherInit>
+  DtsyncPublisherInit: Both<Api.DtsyncPublisherInit, dagsync.DtsyncPublisherInit>
+  IpnisyncPublisherInit: Both<Api.IpnisyncPublisherInit, dagsync.IpnisyncPublisherInit>
   Publisher: Given<Api.Publisher, dagsync.Publisher>
   DagsyncError: Given<Api.DagsyncError, dagsync.DagsyncError>
   SelectorNode: Both<ApiSelector.SelectorNode, selector.SelectorNode>
@@ -102,7 +115,18 @@ export const types: {
   GraphsyncMessage: Both<ApiGraphsync.GraphsyncMessage, graphsync.GraphsyncMessage>
   DataTransfer: Both<ApiDataTransfer.DataTransfer, dataTransfer.DataTransfer>
   TransferMessage: Both<ApiDataTransfer.TransferMessage, dataTransfer.TransferMessage>
-  HeadServer: Given<ApiDtsync.HeadServer, dtsync.HeadServer>
+  GraphsyncRequest: Both<ApiGraphsync.GraphsyncRequest, graphsync.GraphsyncRequest>
+  GraphsyncResponse: Both<ApiGraphsync.GraphsyncResponse, graphsync.GraphsyncResponse>
+  RequestType: Both<ApiGraphsync.RequestType, graphsync.RequestType>
+  LinkAction: Both<ApiGraphsync.LinkAction, graphsync.LinkAction>
+  RequestOptions: Both<ApiGraphsync.RequestOptions, graphsync.RequestOptions>
+  RequestValidator: Both<ApiGraphsync.RequestValidator, graphsync.RequestValidator>
+  TransferRequest: Both<ApiDataTransfer.TransferRequest, dataTransfer.TransferRequest>
+  TransferResponse: Both<ApiDataTransfer.TransferResponse, dataTransfer.TransferResponse>
+  VoucherValidator: Both<ApiDataTransfer.VoucherValidator, dataTransfer.VoucherValidator>
+  LegsVoucher: Both<ApiDtsync.LegsVoucher, dtsync.LegsVoucher>
+  LegsVoucherResult: Both<ApiDtsync.LegsVoucherResult, dtsync.LegsVoucherResult>
+  HeadServer: Both<ApiDtsync.HeadServer, dtsync.HeadServer>
 } = {
   LinkSystem: true,
   StoreOptions: true,
@@ -121,6 +145,8 @@ export const types: {
   PublisherComponents: true,
   PublisherInit: true,
   HttpPublisherInit: true,
+  DtsyncPublisherInit: true,
+  IpnisyncPublisherInit: true,
   Publisher: true,
   DagsyncError: true,
   SelectorNode: true,
@@ -140,5 +166,16 @@ export const types: {
   GraphsyncMessage: true,
   DataTransfer: true,
   TransferMessage: true,
+  GraphsyncRequest: true,
+  GraphsyncResponse: true,
+  RequestType: true,
+  LinkAction: true,
+  RequestOptions: true,
+  RequestValidator: true,
+  TransferRequest: true,
+  TransferResponse: true,
+  VoucherValidator: true,
+  LegsVoucher: true,
+  LegsVoucherResult: true,
   HeadServer: true
 }
