@@ -281,6 +281,23 @@ describe("a publisher's addresses", () => {
     await sync
   })
 
+  it('those that the caller adds during a sync expire as the caller has said', async () => {
+    await using net = new TestNet()
+    const { at } = await publisherOf(1)
+    await using publisher = await at()
+    const slow = gate()
+    const { subscriber } = await net.subscriber({ ...QUICK, addrTTL: 200, blockHook: slow.hook })
+    const { httpPeerStore } = subscriber
+    httpPeerStore.add(publisher.id, publisher.info.multiaddrs, 200)
+    const sync = subscriber.sync(publisher.info)
+    const first = await slow.arrival()
+    httpPeerStore.add(publisher.id, [dead], 150)
+    await until(() => !texts(httpPeerStore.get(publisher.id)).includes(String(dead)))
+    deepEqual(texts(httpPeerStore.get(publisher.id)), texts(publisher.info.multiaddrs))
+    first.open()
+    await sync
+  })
+
   it('at the first contact, the block hook may sync from the publisher by its id alone', async () => {
     await using net = new TestNet()
     const { cids, at } = await publisherOf(2)
