@@ -3,6 +3,8 @@ import { deepEqual, equal, ok, rejects } from 'node:assert/strict'
 import { getEventListeners } from 'node:events'
 import { setImmediate } from 'node:timers/promises'
 import type { CID } from 'multiformats/cid'
+import { createSubscriber } from '../../src/index.ts'
+import { createLinkSystem } from '../../src/store/link-system.ts'
 import type { Subscriber } from '../../src/subscriber/subscriber.ts'
 import { headProtocol } from '../../src/syncers/dtsync/index.ts'
 import { TestNet, type FaultyPublisher } from '../../src/testing/index.ts'
@@ -129,6 +131,30 @@ describe('after stop()', () => {
       equal(listeners.size, 0)
     })
   }
+
+  it('nothing is kept of it, nor of a sync that is over', async () => {
+    await using net = new TestNet()
+    const { info } = await net.publisher({ chain: 2 })
+    const isGone = async (ref: WeakRef<object>): Promise<void> => until(() => {
+      globalThis.gc?.()
+      return ref.deref() == null
+    })
+    const abortedSync = async (subscriber: Subscriber): Promise<WeakRef<object>> => {
+      const reason = new Error('enough')
+      const controller = new AbortController()
+      const blockHook = (): void => { controller.abort(reason) }
+      await rejects(subscriber.sync(info, { signal: controller.signal, blockHook }), error => error === reason)
+      return new WeakRef(reason)
+    }
+    const used = async (): Promise<WeakRef<object>> => {
+      const linkSystem = createLinkSystem()
+      await using subscriber = await createSubscriber({ linkSystem })
+      await isGone(await abortedSync(subscriber))
+      await subscriber.sync(info)
+      return new WeakRef(linkSystem)
+    }
+    await isGone(await used())
+  })
 
   it('no stream of the head and of graphsync is left (dtsync)', async () => {
     await using net = new TestNet()

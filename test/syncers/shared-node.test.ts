@@ -90,7 +90,8 @@ describe('publishers and subscribers of one node', () => {
     const libp2p = await net.node({ privateKey })
     await using dataTransfer = createDataTransfer({ libp2p })
     await dataTransfer.start()
-    const { publisher, info, cids } = await dtsync.publisher(net, { chain: 1, dtsync: { dataTransfer }, components: { libp2p, privateKey } })
+    const components = { libp2p, privateKey }
+    const { publisher, info, cids } = await dtsync.publisher(net, { chain: 1, dtsync: { dataTransfer }, components })
     const sync = async (): Promise<unknown> => {
       const { subscriber } = await dtsync.subscriber(net)
       return inTime(subscriber.sync(info, { cid: cids[0] }))
