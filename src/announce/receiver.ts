@@ -6,7 +6,7 @@ import { ANNOUNCE_CACHE_SIZE, ANNOUNCE_TIMEOUT, MAX_ANNOUNCE_ADDRS, MAX_ANNOUNCE
 import { InvalidMessageError, InvalidOptionError, ReceiverClosedError } from '../shared/errors.ts'
 import { filterPublic, multiaddrFromBytes } from '../shared/multiaddrs.ts'
 import { checkAddrs } from '../shared/multiaddrs/bytes.ts'
-import { isThenable } from '../shared/thenable.ts'
+import { isStrayPromise } from '../shared/thenable.ts'
 import { unlessAborted } from '../shared/unless-aborted.ts'
 import { within } from '../shared/within.ts'
 import { decodeAnnounce, messageAddrs } from './message.ts'
@@ -217,7 +217,7 @@ export class Receiver implements Startable, AsyncDisposable {
 
   private admits (peer: PeerId): boolean {
     const allowed: unknown = this.init.allowPeer == null || this.init.allowPeer(peer)
-    if (isThenable(allowed)) { throw new InvalidOptionError('allowPeer', 'must give true or false, not a promise') }
+    if (isStrayPromise(allowed)) { throw new InvalidOptionError('allowPeer', 'must give true or false, not a promise') }
     if (!allowed) { this.log?.('ignored an announce of %p: not allowed', peer) }
     return Boolean(allowed)
   }

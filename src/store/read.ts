@@ -3,7 +3,7 @@ import type { Blockstore } from 'interface-blockstore'
 import type { CID } from 'multiformats/cid'
 import { concat } from '../shared/concat.ts'
 import { isNotFound } from '../shared/not-found.ts'
-import { isThenable } from '../shared/thenable.ts'
+import { isStrayPromise } from '../shared/thenable.ts'
 import type { LinkSystem } from '../shared/types.ts'
 import { unlessAborted } from '../shared/unless-aborted.ts'
 import { whole } from './chunks.ts'
@@ -22,8 +22,7 @@ export function readBlock (blockstore: Blockstore, cid: CID, options: AbortOptio
   if (chunks != null && !ArrayBuffer.isView(chunks)) {
     if (Symbol.iterator in chunks) { return joined(chunks) }
     if (Symbol.asyncIterator in chunks) { return readAsync(chunks, options.signal) }
-    const older: unknown = chunks
-    if (isThenable(older)) { older.then(undefined, () => {}) } // it may reject, and would end the process
+    isStrayPromise(chunks)
   }
   throw new TypeError('get() of the blockstore must give a generator of bytes') // older interfaces have the bytes, or a promise
 }

@@ -281,6 +281,65 @@ describe("a publisher's addresses", () => {
     await sync
   })
 
+  it('those that the caller adds during a sync expire as the caller has said', async () => {
+    await using net = new TestNet()
+    const { at } = await publisherOf(1)
+    await using publisher = await at()
+    const slow = gate()
+    const { subscriber } = await net.subscriber({ ...QUICK, addrTTL: 200, blockHook: slow.hook })
+    const { httpPeerStore } = subscriber
+    httpPeerStore.add(publisher.id, publisher.info.multiaddrs, 200)
+    const sync = subscriber.sync(publisher.info)
+    const first = await slow.arrival()
+    httpPeerStore.add(publisher.id, [dead], 150)
+    await until(() => !texts(httpPeerStore.get(publisher.id)).includes(String(dead)))
+    deepEqual(texts(httpPeerStore.get(publisher.id)), texts(publisher.info.multiaddrs))
+    first.open()
+    await sync
+  })
+
+  it('those of HTTP are not put into the peer store of the node', async () => {
+    await using net = new TestNet()
+    const { at } = await publisherOf(1)
+    await using publisher = await at()
+    const libp2p = await net.node()
+    const slow = gate()
+    const { subscriber } = await net.subscriber({ ...QUICK, addrTTL: 20, blockHook: slow.hook, components: { libp2p } })
+    const add = subscriber.httpPeerStore.add.bind(subscriber.httpPeerStore)
+    let refreshed = 0
+    subscriber.httpPeerStore.add = (...args) => {
+      refreshed++
+      add(...args)
+    }
+    const sync = subscriber.sync(publisher.info)
+    const first = await slow.arrival()
+    await until(() => refreshed > 2)
+    first.open()
+    await sync
+    await rejects(libp2p.peerStore.get(publisher.id), { name: 'NotFoundError' })
+  })
+
+  it('may be kept as long as can be said', async t => {
+    await using net = new TestNet()
+    const { at } = await publisherOf(1)
+    await using publisher = await at()
+    const timers = t.mock.method(globalThis, 'setInterval')
+    const { subscriber } = await net.subscriber({ ...QUICK, addrTTL: Number.MAX_SAFE_INTEGER })
+    await subscriber.sync(publisher.info)
+    ok(timers.mock.callCount() > 0)
+    for (const { arguments: [, ms] } of timers.mock.calls) { ok(Number(ms) < 2 ** 31, `a timer of ${ms} ms would be one of 1 ms`) }
+  })
+
+  it('those of a sync that had nothing to ask are not taken for good ones', async () => {
+    await using net = new TestNet()
+    const { at, cids } = await publisherOf(1)
+    await using publisher = await at()
+    const { subscriber } = await net.subscriber(QUICK)
+    await subscriber.sync(publisher.info)
+    await subscriber.sync({ id: publisher.id, multiaddrs: [dead] }, { cid: cids[0], forceUpdateLatest: true })
+    deepEqual(texts(subscriber.httpPeerStore.get(publisher.id)), texts(publisher.info.multiaddrs))
+  })
+
   it('at the first contact, the block hook may sync from the publisher by its id alone', async () => {
     await using net = new TestNet()
     const { cids, at } = await publisherOf(2)

@@ -8,25 +8,29 @@ import { inTime, TOPIC } from '../support/hall.ts'
 import { transports } from '../support/transports.ts'
 
 const [http, , dtsync] = transports
-const promised = (async () => false) as never // what TypeScript refuses
+// what TypeScript refuses
+const promised = (async () => false) as never
+const rejecting = (async () => { throw new Error('no list of peers') }) as never
 
-describe('an allowPeer that gives a promise', () => {
-  it('lets no announcement in: announce() says why', async () => {
-    await using net = new TestNet()
-    const { info, cids } = await http.publisher(net, { chain: 1 })
-    const { subscriber } = await http.subscriber(net, { receiver: { allowPeer: promised } })
-    const announced = subscriber.announce(cids[0], info)
-    await rejects(announced, { name: 'InvalidOptionError', field: 'allowPeer' })
-    equal(await subscriber.getLatestSync(info.id), undefined)
-  })
+for (const [what, allowPeer] of [['gives a promise', promised], ['gives a promise that rejects, which does not end the process', rejecting]] as const) {
+  describe(`an allowPeer that ${what}`, () => {
+    it('lets no announcement in: announce() says why', async () => {
+      await using net = new TestNet()
+      const { info, cids } = await http.publisher(net, { chain: 1 })
+      const { subscriber } = await http.subscriber(net, { receiver: { allowPeer } })
+      const announced = subscriber.announce(cids[0], info)
+      await rejects(announced, { name: 'InvalidOptionError', field: 'allowPeer' })
+      equal(await subscriber.getLatestSync(info.id), undefined)
+    })
 
-  it('serves nobody over dtsync', async () => {
-    await using net = new TestNet()
-    const { info } = await dtsync.publisher(net, { chain: 1, dtsync: { allowPeer: promised } })
-    const { subscriber } = await dtsync.subscriber(net)
-    await rejects(inTime(subscriber.sync(info)), { name: 'TransferRejectedError' })
+    it('serves nobody over dtsync', async () => {
+      await using net = new TestNet()
+      const { info } = await dtsync.publisher(net, { chain: 1, dtsync: { allowPeer } })
+      const { subscriber } = await dtsync.subscriber(net)
+      await rejects(inTime(subscriber.sync(info)), { name: 'TransferRejectedError' })
+    })
   })
-})
+}
 
 describe('an allowPeer that throws', () => {
   it('refuses for its own publisher, and not for another one on the node', async () => {

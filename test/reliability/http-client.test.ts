@@ -11,6 +11,7 @@ import { chain } from '../../src/testing/chain.ts'
 import { exploreAll, exploreRecursive, exploreRecursiveEdge } from '../../src/traversal/builders.ts'
 import { carriers } from '../syncers/carriers.ts'
 import { addrOf, closedPort, httpServer, publish, rawServer } from '../syncers/httpsync-servers.ts'
+import type { TestServer } from '../syncers/httpsync-servers.ts'
 import type { ServerResponse } from 'node:http'
 import type { Writable } from 'node:stream'
 import type { CID } from 'multiformats/cid'
@@ -216,11 +217,53 @@ describe('what is left behind', () => {
     deepEqual(process.getActiveResourcesInfo().filter(kind => kind === 'Timeout'), [])
   })
 
-  it('a process with kept connections ends by itself', async () => {
+  it('connections that idle are closed after 4 seconds, those to each host on their own, and none is looked for when there is none', async t => {
+    const sweeps = new Map<object, () => void>()
+    t.mock.method(globalThis, 'setInterval', (sweep: () => void) => {
+      const timer = { unref () {} }
+      sweeps.set(timer, sweep)
+      return timer as never
+    })
+    t.mock.method(globalThis, 'clearInterval', (timer: object) => { sweeps.delete(timer) })
+    let later = 0
+    const now = performance.now.bind(performance)
+    t.mock.method(performance, 'now', () => now() + later)
+    const pass = (seconds: number): void => {
+      later += 1000 * seconds
+      for (const sweep of sweeps.values()) { sweep() }
+    }
+    const answer = (): string => 'HTTP/1.1 204 No Content\r\n\r\n'
+    await using first = await rawServer(answer)
+    await using second = await rawServer(answer)
+    const client = createHttpClient()
+    const ask = async ({ url }: TestServer): Promise<unknown> => client.request(url, { timeout: 60_000, maxBodySize: 1 })
+    for (const connections of [1, 2]) {
+      await ask(first)
+      await ask(second)
+      pass(3)
+      await ask(first)
+      const [[one], [other]] = [first, second].map(({ sockets }) => [...sockets])
+      pass(3)
+      await once(other, 'close')
+      equal(sweeps.size, 1)
+      await ask(first)
+      deepEqual([first, second].map(({ connections }) => connections), [connections, connections])
+      pass(4)
+      await once(one, 'close')
+      equal(sweeps.size, 0)
+      equal((client as any).pools.size, 0)
+    }
+    await ask(first)
+    await client.stop()
+    equal(sweeps.size, 0)
+  })
+
+  it('a process with kept connections ends by itself, at once', async () => {
     await using server = await rawServer(() => 'HTTP/1.1 204 No Content\r\n\r\n')
     const script = `
       import { createHttpClient } from './src/syncers/httpsync/client.node.ts'
-      await createHttpClient().request(new URL('${server.url}'), { timeout: 60000, maxBodySize: 1 })`
+      await createHttpClient().request(new URL('${server.url}'), { timeout: 60000, maxBodySize: 1 })
+      if (process.getActiveResourcesInfo().includes('Timeout')) { process.exitCode = 1 }`
     const child = spawn(process.execPath, ['--conditions=dagsync-source', '--input-type=module', '--eval', script], { stdio: 'inherit' })
     const [code] = await once(child, 'exit')
     equal(code, 0)

@@ -1,7 +1,10 @@
 import { describe, it } from 'node:test'
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict'
 import { getEventListeners } from 'node:events'
+import { setImmediate } from 'node:timers/promises'
 import type { CID } from 'multiformats/cid'
+import { createSubscriber } from '../../src/index.ts'
+import { createLinkSystem } from '../../src/store/link-system.ts'
 import type { Subscriber } from '../../src/subscriber/subscriber.ts'
 import { headProtocol } from '../../src/syncers/dtsync/index.ts'
 import { TestNet, type FaultyPublisher } from '../../src/testing/index.ts'
@@ -83,6 +86,75 @@ describe('after stop()', () => {
       await closed(before)
     })
   }
+
+  it('no timer is left of a sync that was aborted while the peer store of its node hung, and which finds an address afterwards', async t => {
+    await using net = new TestNet()
+    const { info } = await net.publisher({ chain: 1 })
+    const libp2p = await net.node()
+    const { subscriber } = await net.subscriber({ components: { libp2p } })
+    const reached = Promise.withResolvers<void>()
+    const found = Promise.withResolvers<unknown>()
+    libp2p.peerStore.get = async () => {
+      reached.resolve()
+      return found.promise as never
+    }
+    const controller = new AbortController()
+    const sync = subscriber.sync(info.id, { signal: controller.signal })
+    await reached.promise
+    controller.abort(new Error('enough'))
+    await rejects(inTime(sync), /enough/)
+    const timers = t.mock.method(globalThis, 'setInterval')
+    found.resolve({ addresses: info.multiaddrs.map(multiaddr => ({ multiaddr })) })
+    await setImmediate()
+    equal(timers.mock.callCount(), 0)
+  })
+
+  for (const transport of transports.filter(({ isHttp }) => !isHttp)) {
+    it(`no listener is left on the node (${transport.name})`, async () => {
+      await using net = new TestNet()
+      const { info } = await transport.publisher(net, { chain: 2 })
+      const libp2p = await net.node()
+      const listeners = new Set<unknown>()
+      const { addEventListener, removeEventListener } = libp2p
+      libp2p.addEventListener = (type: any, listener: any) => {
+        listeners.add(listener)
+        addEventListener.call(libp2p, type, listener)
+      }
+      libp2p.removeEventListener = (type: any, listener: any) => {
+        listeners.delete(listener)
+        removeEventListener.call(libp2p, type, listener)
+      }
+      const { subscriber } = await transport.subscriber(net, { receiver: {}, components: { libp2p } })
+      await subscriber.sync(info)
+      ok(listeners.size > 0, 'while it runs')
+      await subscriber.stop()
+      equal(listeners.size, 0)
+    })
+  }
+
+  it('nothing is kept of it, nor of a sync that is over', async () => {
+    await using net = new TestNet()
+    const { info } = await net.publisher({ chain: 2 })
+    const isGone = async (ref: WeakRef<object>): Promise<void> => until(() => {
+      globalThis.gc?.()
+      return ref.deref() == null
+    })
+    const abortedSync = async (subscriber: Subscriber): Promise<WeakRef<object>> => {
+      const reason = new Error('enough')
+      const controller = new AbortController()
+      const blockHook = (): void => { controller.abort(reason) }
+      await rejects(subscriber.sync(info, { signal: controller.signal, blockHook }), error => error === reason)
+      return new WeakRef(reason)
+    }
+    const used = async (): Promise<WeakRef<object>> => {
+      const linkSystem = createLinkSystem()
+      await using subscriber = await createSubscriber({ linkSystem })
+      await isGone(await abortedSync(subscriber))
+      await subscriber.sync(info)
+      return new WeakRef(linkSystem)
+    }
+    await isGone(await used())
+  })
 
   it('no stream of the head and of graphsync is left (dtsync)', async () => {
     await using net = new TestNet()

@@ -3,6 +3,7 @@ import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import * as dagCbor from '@ipld/dag-cbor'
 import { CID } from 'multiformats/cid'
 import { identity } from 'multiformats/hashes/identity'
+import { getEventListeners } from 'node:events'
 import { describe, it } from 'node:test'
 import { deepEqual, equal, ok, rejects, throws } from 'node:assert/strict'
 import { createHttpClient } from '../../src/syncers/httpsync/client.node.ts'
@@ -321,6 +322,16 @@ for (const carrier of carriers) {
         equal(prefetch.held, 0)
       })
     }
+
+    it('leaves no listener on the signal of a sync that has fetched ahead', async () => {
+      const linkSystem = createLinkSystem()
+      const root = await linkSystem.store(await Promise.all([1, 2, 3, 4].map(async leaf => linkSystem.store({ leaf }))))
+      await using publisher = await carrier.publish(linkSystem, root)
+      await using syncer = syncerFor(publisher)
+      const { signal } = new AbortController()
+      equal((await walked(syncer, root, { signal })).length, 5)
+      equal(getEventListeners(signal, 'abort').length, 0)
+    })
 
     it('holds nothing of what came ahead when it is aborted, also where onBlock never returns', async () => {
       const linkSystem = createLinkSystem()

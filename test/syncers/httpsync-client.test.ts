@@ -5,6 +5,8 @@ import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib'
 import { USER_AGENT } from '../../src/shared/constants.ts'
 import { createHttpClient as createPlatformClient } from '../../src/syncers/httpsync/client.ts'
 import { createHttpClient } from '../../src/syncers/httpsync/client.node.ts'
+import { Connection } from '../../src/syncers/httpsync/connection.node.ts'
+import { Deadline } from '../../src/shared/deadline.ts'
 import { closedPort, httpServer, rawServer } from './httpsync-servers.ts'
 import type { HttpClient, HttpRequestInit } from '../../src/syncers/httpsync/client.ts'
 
@@ -272,6 +274,39 @@ describe('HTTP client over sockets, on the wire', () => {
       await client.stop()
       await Promise.all(all)
     }
+  })
+
+  it('leaves its connection to others when it is aborted while it unzips', async () => {
+    await using server = await httpServer((_, res) => { res.setHeader('content-encoding', 'gzip').end(gzipSync('x')) })
+    const client = createHttpClient()
+    const controller = new AbortController()
+    // told of what may come out before it unzips
+    const onBody = (size: number): void => { if (size === init.maxBodySize) { controller.abort() } }
+    await client.request(server.url, { ...init, signal: controller.signal, onBody }).catch(() => {})
+    ok(controller.signal.aborted)
+    equal(text((await client.request(server.url, init)).body), 'x')
+    equal(server.connections, 1)
+    await client.stop()
+  })
+
+  it('says at once what ended a request or a connection before it could be used', async () => {
+    await using server = await rawServer(() => undefined)
+    const make = (): Connection => new Connection({ host: '127.0.0.1', port: server.port, tls: false })
+    const used = async (connection: Connection, deadline: Deadline): Promise<void> => {
+      try {
+        await connection.exchange('GET / HTTP/1.1\r\n\r\n', { maxBodySize: 1, what: 'it' }, deadline)
+      } finally {
+        connection.destroy()
+        deadline.clear()
+        await connection.gone
+      }
+    }
+    const over = new Deadline('httpTimeout', 60_000)
+    over.end(new Error('enough'))
+    await rejects(used(make(), over), { message: 'enough' })
+    const lost = make()
+    lost.destroy(new Error('lost'))
+    await rejects(used(lost, new Deadline('httpTimeout', 60_000)), { message: 'lost' })
   })
 
   it('repeats a request on a new connection when the kept one is closed under it', async () => {

@@ -7,7 +7,8 @@ import { createLinkSystem } from '../../src/store/link-system.ts'
 import { Subscriber } from '../../src/subscriber/subscriber.ts'
 import { headProtocol } from '../../src/syncers/dtsync/index.ts'
 import { createDtsyncSyncer } from '../../src/syncers/dtsync/sync.ts'
-import { TestNet } from '../../src/testing/index.ts'
+import { TestNet, type TestPublisher } from '../../src/testing/index.ts'
+import { createDataTransfer } from '../../src/wire/data-transfer/index.ts'
 import { inTime, rest, TOPIC } from '../support/hall.ts'
 import { transports } from '../support/transports.ts'
 
@@ -52,6 +53,57 @@ describe('publishers and subscribers of one node', () => {
       await inTime(subscriber.sync(info, { cid: cids[0] }))
     })
   }
+
+  it('a publisher that leaves takes nothing from another one, and is served when it comes again (dtsync)', async () => {
+    await using net = new TestNet()
+    const privateKey = await generateKeyPair('Ed25519')
+    const libp2p = await net.node({ privateKey })
+    const components = { libp2p, privateKey }
+    const one = await dtsync.publisher(net, { topic: '/one', chain: 1, components })
+    const other = await dtsync.publisher(net, { topic: '/other', chain: 1, components })
+    const syncs = async ({ info, cids }: TestPublisher, topic: string): Promise<void> => {
+      const { subscriber } = await dtsync.subscriber(net, { topic })
+      equal(String(await inTime(subscriber.sync(info))), String(cids[0]))
+    }
+    await one.publisher.stop()
+    await syncs(other, '/other')
+    await one.publisher.start()
+    await syncs(one, '/one')
+  })
+
+  it('the last publisher that leaves is served when it comes again, beside a subscriber that has stayed (dtsync)', async () => {
+    await using net = new TestNet()
+    const privateKey = await generateKeyPair('Ed25519')
+    const libp2p = await net.node({ privateKey })
+    const { publisher, info, cids } = await dtsync.publisher(net, { chain: 1, components: { libp2p, privateKey } })
+    const stays = await dtsync.subscriber(net, { components: { libp2p } })
+    await inTime(stays.subscriber.sync((await dtsync.publisher(net, { chain: 1 })).info))
+    await publisher.stop()
+    await publisher.start()
+    const { subscriber } = await dtsync.subscriber(net)
+    equal(String(await inTime(subscriber.sync(info))), String(cids[0]))
+  })
+
+  it('a data transfer manager that a publisher was given serves nothing of it when it is stopped, and again when it is started', async () => {
+    await using net = new TestNet()
+    const privateKey = await generateKeyPair('Ed25519')
+    const libp2p = await net.node({ privateKey })
+    await using dataTransfer = createDataTransfer({ libp2p })
+    await dataTransfer.start()
+    const components = { libp2p, privateKey }
+    const { publisher, info, cids } = await dtsync.publisher(net, { chain: 1, dtsync: { dataTransfer }, components })
+    const sync = async (): Promise<unknown> => {
+      const { subscriber } = await dtsync.subscriber(net)
+      return inTime(subscriber.sync(info, { cid: cids[0] }))
+    }
+    await sync()
+    for (let i = 0; i < 2; i++) {
+      await publisher.stop()
+      await rejects(sync(), { name: 'TransferRejectedError' })
+      await publisher.start()
+      await sync()
+    }
+  })
 
   it('requests that come while the last one leaves are answered as before (ipnisync)', async () => {
     await using net = new TestNet()

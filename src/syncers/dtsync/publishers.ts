@@ -1,7 +1,7 @@
 import type { PeerId } from '@libp2p/interface'
 import type { CID } from 'multiformats/cid'
 import { InvalidOptionError } from '../../shared/errors.ts'
-import { isThenable } from '../../shared/thenable.ts'
+import { isStrayPromise } from '../../shared/thenable.ts'
 import type { DataTransfer, VoucherDecision } from '../../shared/types/data-transfer.ts'
 import type { LinkSystem } from '../../shared/types/store.ts'
 import { LEGS_VOUCHER_RESULT_TYPE, LEGS_VOUCHER_TYPE, voucherFromNode } from './voucher.ts'
@@ -65,7 +65,7 @@ async function choose (allowing: Served[], refusing: Served[], root: CID): Promi
 function allows ({ allowPeer }: Served, peer: PeerId): boolean {
   try {
     const allowed: unknown = allowPeer == null || allowPeer(peer)
-    return Boolean(allowed) && !isThenable(allowed)
+    return !isStrayPromise(allowed) && Boolean(allowed)
   } catch {
     return false
   }

@@ -91,7 +91,7 @@ class SocketClient implements HttpClient {
         return { status, headers, body: connection.response.takeBody(), url: href }
       } catch (err) {
         // The server closed a kept connection just when we used it: not this request's fault.
-        const stale = kept && !connection.response.started && deadline.ended == null && !this.stopped
+        const stale = kept && !connection.response.started && deadline.ended == null
         if (!stale) { throw err }
       } finally {
         this.release(url, pool, connection)
@@ -122,7 +122,7 @@ class SocketClient implements HttpClient {
   private release (url: URL, pool: ConnectionPool, connection: Connection): void {
     pool.release(connection)
     if (pool.empty) { this.pools.delete(url.origin) }
-    if (pool.hasIdle && this.sweeper == null && !this.stopped) {
+    if (pool.hasIdle && this.sweeper == null) {
       this.sweeper = setInterval(() => { this.sweep() }, SWEEP_INTERVAL)
       this.sweeper.unref()
     }
