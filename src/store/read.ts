@@ -22,7 +22,7 @@ export function readBlock (blockstore: Blockstore, cid: CID, options: AbortOptio
   if (chunks != null && !ArrayBuffer.isView(chunks)) {
     if (Symbol.iterator in chunks) { return joined(chunks) }
     if (Symbol.asyncIterator in chunks) { return readAsync(chunks, options.signal) }
-    isStrayPromise(chunks)
+    isStrayPromise(chunks) // it may reject, and would end the process
   }
   throw new TypeError('get() of the blockstore must give a generator of bytes') // older interfaces have the bytes, or a promise
 }

@@ -288,7 +288,6 @@ describe("a publisher's addresses", () => {
     const slow = gate()
     const { subscriber } = await net.subscriber({ ...QUICK, addrTTL: 200, blockHook: slow.hook })
     const { httpPeerStore } = subscriber
-    httpPeerStore.add(publisher.id, publisher.info.multiaddrs, 200)
     const sync = subscriber.sync(publisher.info)
     const first = await slow.arrival()
     httpPeerStore.add(publisher.id, [dead], 150)

@@ -36,7 +36,7 @@ describe('graphsync: which blocks are sent', () => {
   it('is counted by links, those that lack too; what was passed over is not sent when the walk comes to it again, as in Go', async () => {
     await using pair = await createPair()
     const linkSystem = createLinkSystem()
-    const exchange = new Exchange({ libp2p: pair.b, linkSystem })
+    await using exchange = new Exchange({ libp2p: pair.b, linkSystem })
     exchange.addValidator(() => ({ accept: true }))
     await exchange.start()
     const raw = new RawPeer(pair.a, pair.b.peerId)
@@ -51,7 +51,6 @@ describe('graphsync: which blocks are sent', () => {
     const extensions = { [DO_NOT_SEND_FIRST_BLOCKS]: 3, [DO_NOT_SEND_CIDS]: [known] }
     await raw.send({ requests: [{ id, type: 'new', root: blocks.root, selector: everything, extensions }] })
     equal(await raw.terminal(id), GraphsyncStatus.completedPartial)
-    await exchange.stop()
 
     const nameOf = (cid: CID): string | undefined => Object.keys(blocks).find(name => blocks[name].equals(cid))
     const links = raw.responses.flatMap(({ metadata = [] }) => metadata.map(([cid, action]) => `${nameOf(cid)} ${action}`))
