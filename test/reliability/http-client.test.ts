@@ -204,6 +204,8 @@ describe('what is left behind', () => {
       if (publisher.requests.length % 5 === 0) { res.writeHead(503, { 'retry-after': '10' }).end() }
       return publisher.requests.length % 5 === 0
     })
+    const timers = (): number => process.getActiveResourcesInfo().filter(kind => kind === 'Timeout').length
+    const before = timers() // those of the carriers
     for (let i = 0; i < 20; i++) {
       const init = { peerId: publisher.peerId, addrs: [publisher.addr], httpRetry: { ...QUICK, maxDelay: 10_000 } }
       const syncer = createHttpSyncer({ linkSystem: createLinkSystem() }, init)
@@ -214,7 +216,7 @@ describe('what is left behind', () => {
       await syncer.stop()
     }
     while (publisher.sockets.size > 0) { await once([...publisher.sockets][0], 'close') }
-    deepEqual(process.getActiveResourcesInfo().filter(kind => kind === 'Timeout'), [])
+    ok(timers() <= before)
   })
 
   it('connections that idle are closed after 4 seconds, those to each host on their own, and none is looked for when there is none', async t => {
