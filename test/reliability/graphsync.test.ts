@@ -271,10 +271,13 @@ describe('graphsync: responders that lie', () => {
   })
 
   it('a block that a hasher fails on, at once or later, is no message', async () => {
-    for (const digest of [() => { throw new Error('played') }, async () => { throw new Error('played') }]) {
+    const atOnce = (): never => { throw new Error('played') }
+    const later = async (): Promise<never> => atOnce()
+    for (const fails of [[atOnce, atOnce], [later, later], [later, atOnce]]) { // of the last, the first rejects when all is over
       const local = createLinkSystem()
+      const digest = (): never | Promise<never> => (fails.shift() ?? atOnce)()
       const { error } = await against(async (peer, id, blocks, [root]) => {
-        await peer.send({ responses: [{ requestId: id, status: 20, metadata: [[root, 'present']] }], blocks: [blocks[0]] })
+        await peer.send({ responses: [{ requestId: id, status: 20, metadata: [[root, 'present']] }], blocks: [blocks[0], blocks[1]] })
       }, Object.assign(local, { getHasher: () => ({ code: 0x12, name: 'sha2-256', digest }) }))
       equal(error.name, 'TransferFailedError')
       equal(error.cause?.name, 'InvalidMessageError')

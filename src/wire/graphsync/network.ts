@@ -199,7 +199,9 @@ function hashAll (blocks: ParsedBlock[], requests: OutgoingRequest[]): Map<Key, 
     if (unknown.has(block.prefix.hash)) { continue } // an error for each of half a million would take seconds
     const key = hashWith(linkSystems, block, unknown)
     if (key instanceof Promise) {
-      later.push(key.then(made => { if (made != null) { hashed.set(made, block.data) } }, cause => { throw unhashable(cause) }))
+      const made = key.then(made => { if (made != null) { hashed.set(made, block.data) } }, cause => { throw unhashable(cause) })
+      made.catch(() => {}) // a block behind it may end the message before anybody waits for it
+      later.push(made)
     } else if (key != null) {
       hashed.set(key, block.data)
     }
