@@ -180,7 +180,10 @@ export class Pull {
   private async slowNext (failed?: { error: unknown }, waiting?: Promise<Step>): Promise<Step> {
     for (;;) {
       try {
-        if (this.stopped.signal.aborted) { throw this.stopped.signal.reason }
+        if (this.stopped.signal.aborted) {
+          waiting?.catch(() => {}) // of a store, say, that has aborted it and answers later
+          throw this.stopped.signal.reason
+        }
         if (failed != null) { throw failed.error }
         this.request ??= await this.open()
         const step = waiting ?? this.request.next()

@@ -246,6 +246,7 @@ export class OutgoingRequest extends Inflow {
         this.prefix.add(keyOf(link.bytes), this.traversal.depth)
         return { cid, bytes, local: true }
       }
+      this.checkAborted() // by the store, say: nobody would cancel what is asked for now
       this.goOnline()
     }
     item ??= await this.remote(keyOf(link.bytes))
@@ -318,10 +319,9 @@ export class OutgoingRequest extends Inflow {
   }
 
   private goOnline (): void {
-    const { peer, id, root, selector, prefix } = this
+    const { peer, id, root, selector, prefix, options: { extensions: given } } = this
     this.online = true
     this.options.onAsk?.()
-    const given = this.options.extensions
     const skip = Math.max(prefix.length, Number(given?.[DO_NOT_SEND_FIRST_BLOCKS] ?? 0))
     const extensions = {
       // what was sent for another request need not be in our store

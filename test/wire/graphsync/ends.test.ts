@@ -14,7 +14,7 @@ import type { OutgoingRequest } from '../../../src/wire/graphsync/request.ts'
 import { peersOf, until, untilHeldBack } from '../../memory/kit.ts'
 import { gate } from '../data-transfer/kit.ts'
 import { createPair } from '../nodes.ts'
-import { chainOf, everything, exchangePair, outcome } from './kit.ts'
+import { chainOf, everything, exchangePair, fetchAll, outcome } from './kit.ts'
 import type { ExchangePair } from './kit.ts'
 import { RawPeer } from './raw-peer.ts'
 
@@ -45,6 +45,25 @@ describe('graphsync: a response whose stream is reset while it waits for its sto
     await peer.send({ requests: [{ id: crypto.getRandomValues(new Uint8Array(16)), type: 'new', root: chain[4], selector: everything }] })
     await peer.until(() => peer.responses.some(({ status }) => status === 20))
     equal(blocks(), 3)
+  })
+})
+
+describe('graphsync: a request that is closed while it looks into its own store', () => {
+  it('is not made, and leaves nothing behind', async () => {
+    await using pair = await exchangePair({ accept: false })
+    let asked = 0
+    pair.responder.addValidator(() => {
+      asked++
+      return { accept: true }
+    })
+    const [root, other] = await chainOf(pair.remote, 2)
+    const request = await pair.requestor.open(pair.b.peerId, root, everything)
+    const step = request.next() // the store has answered, and the request goes out in the next turn
+    request.close()
+    await rejects(Promise.resolve(step), { name: 'TransferFailedError', message: /over/ })
+    equal(peersOf(pair.requestor).size, 0)
+    equal((await fetchAll(pair, other)).cids.length, 1) // by the same stream, which is read in order
+    equal(asked, 1)
   })
 })
 
