@@ -257,10 +257,11 @@ export class Receiver implements Startable, AsyncDisposable {
     if (this.init.resend !== true || pubsub == null || topic == null) { return }
     const closing = this.closing.signal
     const message = { cid, addrs: addrs.map(addr => addr.bytes), origPeer: peerId.toString() }
-    const republish = async (ended: AbortSignal): Promise<unknown> =>
+    const republish = async (ended: AbortSignal): Promise<number> =>
       unlessAborted(publish(pubsub, topic, message, () => { ended.throwIfAborted() }), ended)
     try {
-      await within('resend', ANNOUNCE_TIMEOUT, [signal, closing], republish)
+      const recipients = await within('resend', ANNOUNCE_TIMEOUT, [signal, closing], republish)
+      if (recipients === 0) { this.log?.('nobody on the topic has heard the republished announce of %p: %c', peerId, cid) }
     } catch (err) {
       signal?.throwIfAborted()
       closing.throwIfAborted()

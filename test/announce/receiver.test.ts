@@ -207,6 +207,19 @@ describe('receiver: direct announces', () => {
     ok(await waiting(receiver))
   })
 
+  it('logs that nobody has heard what it has republished: it is not said otherwise', async () => {
+    const pubsub = new FakePubSub(relay)
+    const lines: string[] = []
+    const logger = { forComponent: (): any => (...line: unknown[]) => { lines.push(line.join(' ')) } }
+    await using receiver = new Receiver({ pubsub, peerId: relay, logger }, { topic: TOPIC, resend: true })
+    await receiver.start()
+    await receiver.direct(many[0], info)
+    equal(lines.filter(line => line.includes('nobody')).length, 1)
+    pubsub.getSubscribers = () => [other]
+    await receiver.direct(many[1], info)
+    equal(lines.filter(line => line.includes('nobody')).length, 1)
+  })
+
   it('delivers though republishing fails', async () => {
     const pubsub = new FakePubSub(relay)
     pubsub.publish = async () => { throw new Error('no network') }

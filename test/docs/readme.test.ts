@@ -2,6 +2,8 @@ import assert from 'node:assert/strict'
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { describe, it } from 'node:test'
+import { generateKeyPair } from '@libp2p/crypto/keys'
+import type { Metrics } from '@libp2p/interface'
 import * as announce from '../../src/announce/index.ts'
 import * as constants from '../../src/shared/constants.ts'
 import * as dagsync from '../../src/index.ts'
@@ -17,7 +19,9 @@ const documents = [
   ...['ARCHITECTURE', 'DATA-TRANSFER', 'GRAPHSYNC', 'PARITY', 'RECIPES', 'WIRE'].map(name => `docs/${name}.md`)
 ]
 const readme = readFileSync('README.md', 'utf8')
+const recipes = readFileSync('docs/RECIPES.md', 'utf8')
 const parity = readFileSync('docs/PARITY.md', 'utf8')
+const privateKey = await generateKeyPair('Ed25519')
 const { version, scripts } = JSON.parse(readFileSync('package.json', 'utf8'))
 
 /** Exported for other rooms, though the module is an entry of the package. */
@@ -50,6 +54,23 @@ describe('README.md', () => {
     }
     const read = (text: string): unknown => JSON.parse(text.replace(/(?<=\d)_(?=\d)/g, '').replace(/(\w+):/g, '"$1":'))
     assert.deepEqual(Object.fromEntries(Object.entries(shown).map(([name, text]) => [name, read(text)])), { ...expected })
+  })
+})
+
+describe('docs/RECIPES.md', () => {
+  it('has every counter, and no other', async () => {
+    const counters: string[] = []
+    const metrics = {
+      registerCounter (name: string) {
+        counters.push(name)
+        return { increment () {}, reset () {} }
+      }
+    } as unknown as Metrics
+    const linkSystem = dagsync.createLinkSystem()
+    await dagsync.createSubscriber({ linkSystem, metrics }).then(async subscriber => subscriber.stop()) // registers when it starts
+    void new dagsync.Publisher({ linkSystem, metrics, privateKey }, { http: {} })
+    const listed = [...recipes.matchAll(/`(dagsync_\w+)`/g)].map(([, name]) => name)
+    assert.deepEqual(listed.sort(), counters.sort())
   })
 })
 

@@ -8,6 +8,7 @@ import type { PubSub, ReceiverInit } from './announce.ts'
 import type { DataTransfer } from './data-transfer.ts'
 import type { RecursionLimit, SelectorNode } from './selector.ts'
 import type { LinkSystem } from './store.ts'
+import type { HttpRetry, Prefetch, SyncTransport } from './syncer.ts'
 
 /** Who to sync from and where. An id alone is looked up; addresses alone must carry /p2p/ID. */
 export type SyncTarget = PeerId | PeerInfo | Multiaddr | Multiaddr[]
@@ -57,7 +58,8 @@ export interface SubscriberInit {
   blockHook?: BlockHook
 
   /**
-   * Depth of one segment; false: not segmented. Segments need a block hook that calls setNextSyncCid().
+   * Depth of one segment; false, or without a block hook: not segmented. The hook has to call setNextSyncCid(): a sync whose hook
+   * names no next segment ends, as a good one, and latest moves past what was not fetched.
    *
    * @default false
    */
@@ -86,7 +88,7 @@ export interface SubscriberInit {
 
   /**
    * How many advertisements of a chain one sync takes; false: all. A depth of the default selector, as `syncRecursionLimit` is: the
-   * smaller one holds. Go v0.7.8: AdsDepthLimit.
+   * smaller one holds. Latest moves all the same: what is deeper is left to a sync with `resync`. Go v0.7.8: AdsDepthLimit.
    *
    * @default false
    */
@@ -187,24 +189,6 @@ export interface SubscriberInit {
   maxGraphsyncRequests?: { inbound?: number, outbound?: number }
 }
 
-/** How blocks come from a publisher. */
-export type SyncTransport = 'http' | 'dtsync' | 'ipnisync'
-
-/** Retries of one HTTP request; delays are milliseconds. */
-export interface HttpRetry {
-  retries: number
-  minDelay: number
-  maxDelay: number
-}
-
-/** How much is fetched ahead of the walks that need it. */
-export interface Prefetch {
-  requests: number
-
-  /** Of blocks that wait. */
-  bytes: number
-}
-
 /** The newest CID that is known to be synced from a publisher, from the caller's own records. */
 export type LastKnownSync = (publisher: PeerId, options?: AbortOptions) => CID | undefined | Promise<CID | undefined>
 
@@ -212,7 +196,8 @@ export type LastKnownSync = (publisher: PeerId, options?: AbortOptions) => CID |
  * Called in walk order once per block load, when the block is verified, stored and its links are known; awaited, so that a
  * slow hook slows the wire. A throw fails the sync with BlockHookError. A hook may delete the block; over dtsync not one that the
  * sync comes to again, which the publisher sends once. It may await a sync of the same publisher that does not move latest (with a
- * `cid`, say); one that does waits for the sync that called the hook, for ever.
+ * `cid`, say); one that does waits for the sync that called the hook, for ever. A sync that is aborted, or stopped, waits 250 ms for its
+ * hook; then it ends without it.
  */
 export type BlockHook = (publisher: PeerId, cid: CID, actions: SegmentSyncActions) => void | Promise<void>
 
@@ -249,7 +234,10 @@ export interface SyncOptions extends AbortOptions, ProgressOptions<SyncProgressE
    */
   resync?: boolean
 
-  /** In place of the subscriber's limits; false: none. Not beside a selector. Go v0.7.8: ScopedDepthLimit. */
+  /**
+   * In place of the subscriber's limits; false: none. Not beside a selector. Latest moves all the same: what is deeper is left to a
+   * sync with `resync`. Go v0.7.8: ScopedDepthLimit.
+   */
   depthLimit?: number | false
 
   /** In place of the subscriber's. */
@@ -315,7 +303,10 @@ export type EntriesHook = (
   publisher: PeerId, cid: CID, actions: SegmentSyncActions, entries: CID
 ) => void | Promise<void>
 
-/** A sync that moved latest, or an announce-started one that failed, unless it was refused (TransferRejectedError). Go: SyncFinished. */
+/**
+ * A sync that moved latest, or found the head to be latest (`count` is 0), or an announce-started one that failed, unless it was refused
+ * (TransferRejectedError). Go: SyncFinished.
+ */
 export interface SyncFinished {
   /** Latest now; of one that failed, what was announced. */
   cid: CID

@@ -39,3 +39,21 @@ export interface Syncer {
   /** Fetches what the selector reaches from root and the store lacks. */
   sync(root: CID, selector: SelectorNode, options?: SyncerSyncOptions): Promise<void>
 }
+
+/** How blocks come from a publisher. */
+export type SyncTransport = 'http' | 'dtsync' | 'ipnisync'
+
+/** Retries of one HTTP request; delays are milliseconds. */
+export interface HttpRetry {
+  retries: number
+  minDelay: number
+  maxDelay: number
+}
+
+/** How much is fetched ahead of the walks that need it. */
+export interface Prefetch {
+  requests: number
+
+  /** Of blocks that wait. */
+  bytes: number
+}
