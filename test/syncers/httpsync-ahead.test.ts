@@ -90,4 +90,23 @@ describe('what is fetched ahead', () => {
     await until(() => budget.inFlight === 0)
     equal(budget.held, 0)
   })
+
+  for (const size of [1, 100_000, 600_000]) {
+    it(`by a walk that stands still leaves others half of the budget, however deep it looks (blocks of ${size} bytes)`, async () => {
+      const remote = createLinkSystem()
+      let links: CID[] = []
+      for (let level = 0; level < 8; level++) { links = await blocks(remote, 12, size, `level ${level}`, links) }
+      const root = await remote.store(links)
+      const budget = new AheadBudget({ requests: 32, bytes: 4096 * KIB })
+      await using syncer = await syncerOf(remote, budget)
+      const controller = new AbortController()
+      const standing = syncer.sync(root, ALL, { signal: controller.signal, onBlock: async () => Promise.withResolvers<never>().promise })
+      standing.catch(() => {})
+      await quiet(syncer.asked)
+      equal(budget.inFlight, 0)
+      ok(budget.held > 0 && budget.held <= budget.bytes / 2, `${budget.held} of ${budget.bytes} bytes`)
+      controller.abort()
+      equal(budget.held, 0)
+    })
+  }
 })
