@@ -1,18 +1,29 @@
 import { describe, it } from 'node:test'
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict'
 import { setImmediate as turn } from 'node:timers/promises'
+import * as dagJson from '@ipld/dag-json'
 import { multiaddr } from '@multiformats/multiaddr'
 import { CID } from 'multiformats/cid'
+import { from } from 'multiformats/hashes/hasher'
+import { sha256 } from 'multiformats/hashes/sha2'
+import { concat } from '../../src/shared/concat.ts'
 import { createLinkSystem } from '../../src/store/link-system.ts'
 import { AheadBudget } from '../../src/syncers/httpsync/ahead.ts'
 import type { HttpClient } from '../../src/syncers/httpsync/http-client.ts'
 import { HttpSyncer } from '../../src/syncers/httpsync/sync.ts'
 import type { LinkSystem } from '../../src/syncers/index.ts'
 import { exploreAll, exploreRecursive, exploreRecursiveEdge } from '../../src/traversal/builders.ts'
+import { alive } from '../memory/kit.ts'
 import { inTime, randomPeer, until } from '../support/hall.ts'
 
 const ALL = exploreRecursive({ none: {} }, exploreAll(exploreRecursiveEdge()))
 const KIB = 1024
+const never = Promise.withResolvers<never>().promise
+
+let decoded = 0
+
+/** dag-json under another code, whose decoding is counted. */
+const COUNTED = { ...dagJson, code: 0x300001, name: 'counted', decode: (bytes: any): any => { decoded++; return dagJson.decode(bytes) } }
 
 /** What the blocks of a publisher are asked for by. */
 interface Asked {
@@ -26,7 +37,9 @@ interface Asked {
 type Hold = (cid: string) => Promise<unknown> | undefined
 
 /** A syncer whose publisher is a store; what `hold` gives a promise for waits for it. */
-async function syncerOf (remote: LinkSystem, budget: AheadBudget, init: { linkSystem?: LinkSystem, hold?: Hold } = {}): Promise<HttpSyncer & { asked: Asked }> {
+async function syncerOf (
+  remote: LinkSystem, budget: AheadBudget, init: { linkSystem?: LinkSystem, hold?: Hold } = {}
+): Promise<HttpSyncer & { asked: Asked }> {
   const { linkSystem = createLinkSystem(), hold } = init
   const asked: Asked = { texts: [], open: 0 }
   const client: HttpClient = {
@@ -80,7 +93,8 @@ describe('what is fetched ahead', () => {
     linkSystem.getCodec = () => { throw problem }
     const budget = new AheadBudget({ requests: 32, bytes: 4096 * KIB })
     const gate = Promise.withResolvers<void>()
-    await using syncer = await syncerOf(remote, budget, { linkSystem, hold: text => text === String(parents[0]) ? gate.promise : undefined })
+    const hold: Hold = text => text === String(parents[0]) ? gate.promise : undefined
+    await using syncer = await syncerOf(remote, budget, { linkSystem, hold })
     const seen: string[] = []
     const syncing = syncer.sync(root, ALL, { onBlock: ({ cid }) => { seen.push(String(cid)) } })
     await quiet(syncer.asked) // all of the others have come
@@ -100,7 +114,7 @@ describe('what is fetched ahead', () => {
       const budget = new AheadBudget({ requests: 32, bytes: 4096 * KIB })
       await using syncer = await syncerOf(remote, budget)
       const controller = new AbortController()
-      const standing = syncer.sync(root, ALL, { signal: controller.signal, onBlock: async () => Promise.withResolvers<never>().promise })
+      const standing = syncer.sync(root, ALL, { signal: controller.signal, onBlock: async () => never })
       standing.catch(() => {})
       await quiet(syncer.asked)
       equal(budget.inFlight, 0)
@@ -109,4 +123,93 @@ describe('what is fetched ahead', () => {
       equal(budget.held, 0)
     })
   }
+
+  it('is asked for once where the first blocks have told how large they are', async () => {
+    const remote = createLinkSystem()
+    const large = await blocks(remote, 30, 600_000, 'large')
+    const second = await remote.store(large)
+    const parents = [...await blocks(remote, 2, 600_000, 'first'), second]
+    const root = await remote.store(parents)
+    const gate = Promise.withResolvers<void>()
+    const budget = new AheadBudget({ requests: 32, bytes: 8192 * KIB })
+    await using syncer = await syncerOf(remote, budget, { hold: text => text === String(parents[0]) ? gate.promise : undefined })
+    const syncing = syncer.sync(root, ALL)
+    await quiet(syncer.asked)
+    ok(syncer.asked.texts.length > 5, `only ${syncer.asked.texts.length} requests`)
+    gate.resolve()
+    await inTime(syncing)
+    deepEqual(syncer.asked.texts.toSorted(), [root, ...parents, ...large].map(String).sort())
+  })
+
+  it('is looked into at no more than 64 blocks of one walk, whose links are kept', async () => {
+    const remote = createLinkSystem({ codecs: [COUNTED] })
+    const leaf = await remote.store('leaf')
+    const parents = await Promise.all(Array.from({ length: 100 }, async (_, i) => remote.store([leaf, i], { codec: COUNTED })))
+    const linkSystem = createLinkSystem({ codecs: [COUNTED] })
+    const root = await linkSystem.store([leaf, ...parents])
+    const gate = Promise.withResolvers<void>()
+    const budget = new AheadBudget({ requests: 220, bytes: 65_536 * KIB })
+    await using syncer = await syncerOf(remote, budget, { linkSystem, hold: text => text === String(leaf) ? undefined : gate.promise })
+    decoded = 0
+    const controller = new AbortController()
+    const onBlock = async ({ cid }: { cid: CID }): Promise<void> => { if (cid.equals(leaf)) { await never } }
+    void syncer.sync(root, ALL, { signal: controller.signal, onBlock }).catch(() => {})
+    await until(() => syncer.asked.open === parents.length)
+    budget.inFlight += budget.requests // another walk has all of them now: nothing below is asked for
+    gate.resolve()
+    await until(() => budget.inFlight === budget.requests)
+    equal(decoded, 64)
+    controller.abort()
+  })
+
+  it('is never taken for another block, however long the CIDs are that begin alike', async () => {
+    // 300 bytes, of which the digests of two blocks have all but the last ones in common.
+    const long = from({ name: 'long', code: 0x300002, encode: async bytes => concat([new Uint8Array(268), await sha256.encode(bytes)]) as Uint8Array<ArrayBuffer> })
+    const remote = createLinkSystem({ hashers: [long] })
+    const leaves = await Promise.all([1, 2, 3, 4].map(async leaf => remote.store({ leaf }, { hasher: long })))
+    const root = await remote.store([await remote.store('first'), ...leaves])
+    const linkSystem = createLinkSystem({ hashers: [long] })
+    await using syncer = await syncerOf(remote, new AheadBudget({ requests: 32, bytes: 4096 * KIB }), { linkSystem })
+    await inTime(syncer.sync(root, ALL))
+    for (const [i, leaf] of leaves.entries()) { deepEqual(await linkSystem.load(leaf), { leaf: i + 1 }) }
+  })
+
+  it('is let go of when the sync is aborted, also where onBlock never returns', async () => {
+    const remote = createLinkSystem()
+    const leaf = await remote.store('leaf')
+    const root = await remote.store(await blocks(remote, 12, 300_000, 'parent', [leaf, await remote.store('another')]))
+    const linkSystem = createLinkSystem()
+    await linkSystem.blockstore.put(root, (await Array.fromAsync(remote.blockstore.get(root)))[0])
+    // Large enough for all parents, too small for what is below any of them: they stay open.
+    const budget = new AheadBudget({ requests: 32, bytes: 10_400_000 })
+    await using syncer = await syncerOf(remote, budget, { linkSystem })
+    const controller = new AbortController()
+    const before = await alive()
+    const syncing = syncer.sync(root, ALL, { signal: controller.signal, onBlock: async () => never })
+    void syncing.catch(() => {})
+    await until(() => syncer.asked.texts.length >= 11)
+    await quiet(syncer.asked)
+    const ahead = await alive() - before
+    ok(ahead > 3, `only ${ahead} MiB are ahead`)
+    controller.abort()
+    const left = await alive() - before
+    ok(left < 0.5, `${left} MiB are left`)
+  })
+
+  it('is not what the walk has left behind, where a hook deletes it', async () => {
+    const remote = createLinkSystem()
+    const leaves = await blocks(remote, 20, 1, 'leaf')
+    const parents = await Promise.all([0, 1, 2, 3].map(async i => remote.store({ links: leaves.slice(i * 5, i * 5 + 5) })))
+    const root = await remote.store([await remote.store('first'), ...parents])
+    const linkSystem = createLinkSystem()
+    const budget = new AheadBudget({ requests: 4, bytes: 4096 * KIB })
+    await using syncer = await syncerOf(remote, budget, { linkSystem })
+    const onBlock = async ({ cid }: { cid: CID }): Promise<void> => {
+      await linkSystem.blockstore.delete(cid)
+      await quiet(syncer.asked)
+    }
+    await inTime(syncer.sync(root, ALL, { onBlock }))
+    equal(new Set(syncer.asked.texts).size, syncer.asked.texts.length)
+    equal(syncer.asked.texts.length, 26)
+  })
 })

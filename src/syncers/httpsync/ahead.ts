@@ -91,9 +91,10 @@ export class Ahead {
   /** The walk has come to this link: what was fetched for it, if anything was. It is not fetched here as long as this is the last. */
   arrive (link: PendingLink): Promise<Uint8Array | undefined> | undefined {
     this.current = link.bytes
-    const key = this.early.size === 0 ? undefined : keyOf(link.bytes)
-    const early = key == null ? undefined : this.early.get(key)
-    if (key == null || early == null) { return undefined }
+    if (this.early.size === 0) { return undefined }
+    const key = keyOf(link.bytes)
+    const early = this.early.get(key)
+    if (early == null) { return undefined }
     this.early.delete(key)
     this.open.delete(early)
     this.count(early, 0)
@@ -148,7 +149,7 @@ export class Ahead {
     if (this.early.has(key)) { return }
     const has = this.source.has(link.cid)
     if (has === true) { return }
-    if (this.early.size === 0) { this.signal?.addEventListener('abort', this.abort) } // the same one is added once
+    this.signal?.addEventListener('abort', this.abort) // the same one is added once
     const early: Early = { found, size: 0, bytes: Promise.resolve(undefined), below: [] }
     this.early.set(key, early)
     this.count(early, this.largest + OVERHEAD)
