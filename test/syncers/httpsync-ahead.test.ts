@@ -11,7 +11,7 @@ import { createLinkSystem } from '../../src/store/link-system.ts'
 import { AheadBudget } from '../../src/syncers/httpsync/ahead.ts'
 import type { HttpClient } from '../../src/syncers/httpsync/http-client.ts'
 import { HttpSyncer } from '../../src/syncers/httpsync/sync.ts'
-import type { LinkSystem } from '../../src/syncers/index.ts'
+import type { LinkSystem, Prefetch } from '../../src/shared/types.ts'
 import { exploreAll, exploreRecursive, exploreRecursiveEdge } from '../../src/traversal/builders.ts'
 import { alive } from '../memory/kit.ts'
 import { inTime, randomPeer, until } from '../support/hall.ts'
@@ -38,7 +38,7 @@ type Hold = (cid: string) => Promise<unknown> | undefined
 
 /** A syncer whose publisher is a store; what `hold` gives a promise for waits for it. */
 async function syncerOf (
-  remote: LinkSystem, budget: AheadBudget, init: { linkSystem?: LinkSystem, hold?: Hold } = {}
+  remote: LinkSystem, prefetch: Prefetch, init: { linkSystem?: LinkSystem, hold?: Hold } = {}
 ): Promise<HttpSyncer & { asked: Asked }> {
   const { linkSystem = createLinkSystem(), hold } = init
   const asked: Asked = { texts: [], open: 0 }
@@ -64,7 +64,7 @@ async function syncerOf (
     }
   }
   const addrs = [multiaddr('/ip4/127.0.0.1/tcp/1/http')]
-  const syncer = new HttpSyncer({ linkSystem, client }, { peerId: await randomPeer(), addrs, httpRetry: false, prefetch: budget })
+  const syncer = new HttpSyncer({ linkSystem, client }, { peerId: await randomPeer(), addrs, httpRetry: false, prefetch })
   return Object.assign(syncer, { asked })
 }
 
@@ -166,29 +166,30 @@ describe('what is fetched ahead', () => {
     // 300 bytes, of which the digests of two blocks have all but the last ones in common.
     const long = from({ name: 'long', code: 0x300002, encode: async bytes => concat([new Uint8Array(268), await sha256.encode(bytes)]) as Uint8Array<ArrayBuffer> })
     const remote = createLinkSystem({ hashers: [long] })
-    const leaves = await Promise.all([1, 2, 3, 4].map(async leaf => remote.store({ leaf }, { hasher: long })))
-    const root = await remote.store([await remote.store('first'), ...leaves])
+    const [near, far] = await Promise.all([1, 2].map(async leaf => remote.store({ leaf }, { hasher: long })))
+    const root = await remote.store([await remote.store('first'), await remote.store([near]), far])
     const linkSystem = createLinkSystem({ hashers: [long] })
-    await using syncer = await syncerOf(remote, new AheadBudget({ requests: 32, bytes: 4096 * KIB }), { linkSystem })
+    await using syncer = await syncerOf(remote, { requests: 32, bytes: 4096 * KIB }, { linkSystem })
     await inTime(syncer.sync(root, ALL))
-    for (const [i, leaf] of leaves.entries()) { deepEqual(await linkSystem.load(leaf), { leaf: i + 1 }) }
+    deepEqual([await linkSystem.load(near), await linkSystem.load(far)], [{ leaf: 1 }, { leaf: 2 }])
   })
 
   it('is let go of when the sync is aborted, also where onBlock never returns', async () => {
     const remote = createLinkSystem()
-    const leaf = await remote.store('leaf')
-    const root = await remote.store(await blocks(remote, 12, 300_000, 'parent', [leaf, await remote.store('another')]))
+    const parents = await blocks(remote, 12, 300_000, 'parent', await blocks(remote, 2, 1, 'leaf'))
     const linkSystem = createLinkSystem()
-    await linkSystem.blockstore.put(root, (await Array.fromAsync(remote.blockstore.get(root)))[0])
-    // Large enough for all parents, too small for what is below any of them: they stay open.
-    const budget = new AheadBudget({ requests: 32, bytes: 10_400_000 })
-    await using syncer = await syncerOf(remote, budget, { linkSystem })
+    const root = await linkSystem.store(parents)
+    const gate = Promise.withResolvers<void>()
+    const budget = new AheadBudget({ requests: 32, bytes: 16_384 * KIB })
+    await using syncer = await syncerOf(remote, budget, { linkSystem, hold: async () => gate.promise })
     const controller = new AbortController()
     const before = await alive()
     const syncing = syncer.sync(root, ALL, { signal: controller.signal, onBlock: async () => never })
     void syncing.catch(() => {})
-    await until(() => syncer.asked.texts.length >= 11)
-    await quiet(syncer.asked)
+    await until(() => syncer.asked.open === parents.length)
+    budget.inFlight += budget.requests // another walk has all of them now: what is below waits, too
+    gate.resolve()
+    await until(() => budget.inFlight === budget.requests)
     const ahead = await alive() - before
     ok(ahead > 3, `only ${ahead} MiB are ahead`)
     controller.abort()
@@ -196,20 +197,65 @@ describe('what is fetched ahead', () => {
     ok(left < 0.5, `${left} MiB are left`)
   })
 
-  it('is not what the walk has left behind, where a hook deletes it', async () => {
+  for (const when of ['before', 'when']) {
+    it(`is not what the walk has left behind, where a hook deletes it, below a block that came ${when} the walk was there`, async () => {
+      const remote = createLinkSystem()
+      const leaves = await blocks(remote, 20, 60_000, 'leaf')
+      const parents = await Promise.all([0, 1, 2, 3].map(async i => remote.store({ links: leaves.slice(i * 5, i * 5 + 5) })))
+      const first = await remote.store('first')
+      const root = await remote.store([first, ...parents])
+      const gates = new Map([first, parents[0]].map(cid => [String(cid), Promise.withResolvers<void>()]))
+      const linkSystem = createLinkSystem()
+      const hold: Hold = text => gates.get(text)?.promise
+      // Room for some leaves only: those of another parent have it when the first one comes.
+      await using syncer = await syncerOf(remote, { requests: 32, bytes: 600_000 }, { linkSystem, hold })
+      const onBlock = async ({ cid }: { cid: CID }): Promise<void> => {
+        await linkSystem.blockstore.delete(cid)
+        await quiet(syncer.asked)
+      }
+      const syncing = syncer.sync(root, ALL, { onBlock })
+      await quiet(syncer.asked)
+      for (const cid of when === 'before' ? [parents[0], first] : [first, parents[0]]) {
+        gates.get(String(cid))?.resolve()
+        await quiet(syncer.asked)
+      }
+      await inTime(syncing)
+      deepEqual(syncer.asked.texts.toSorted(), [root, first, ...parents, ...leaves].map(String).sort())
+    })
+  }
+
+  it('is let go of when the walk has been there', async () => {
     const remote = createLinkSystem()
-    const leaves = await blocks(remote, 20, 1, 'leaf')
-    const parents = await Promise.all([0, 1, 2, 3].map(async i => remote.store({ links: leaves.slice(i * 5, i * 5 + 5) })))
-    const root = await remote.store([await remote.store('first'), ...parents])
+    const leaves = await blocks(remote, 40, 500_000, 'leaf')
+    const root = await remote.store(leaves)
     const linkSystem = createLinkSystem()
-    const budget = new AheadBudget({ requests: 4, bytes: 4096 * KIB })
-    await using syncer = await syncerOf(remote, budget, { linkSystem })
+    await using syncer = await syncerOf(remote, new AheadBudget({ requests: 8, bytes: 4096 * KIB }), { linkSystem })
+    const before = await alive()
+    let left = 0
     const onBlock = async ({ cid }: { cid: CID }): Promise<void> => {
       await linkSystem.blockstore.delete(cid)
-      await quiet(syncer.asked)
+      if (cid.equals(leaves[39])) { left = await alive() - before }
     }
     await inTime(syncer.sync(root, ALL, { onBlock }))
-    equal(new Set(syncer.asked.texts).size, syncer.asked.texts.length)
-    equal(syncer.asked.texts.length, 26)
+    ok(left < 4, `${left} MiB`)
+  })
+
+  it('is so with a budget of the syncer\'s own, of which its syncs take their parts', async () => {
+    const remote = createLinkSystem()
+    const trees = await Promise.all(['a', 'b'].map(async name => {
+      const leaves = await blocks(remote, 30, 1, name)
+      return { first: String(leaves[0]), root: await remote.store(leaves) }
+    }))
+    const gate = Promise.withResolvers<void>()
+    const hold: Hold = text => trees.some(({ root }) => text === String(root)) ? undefined : gate.promise
+    await using syncer = await syncerOf(remote, { requests: 16, bytes: 4096 * KIB }, { hold })
+    const first = syncer.sync(trees[0].root, ALL)
+    await quiet(syncer.asked)
+    const half = syncer.asked.open
+    const second = syncer.sync(trees[1].root, ALL)
+    await quiet(syncer.asked)
+    deepEqual([half, syncer.asked.open], [8, 8 + 4])
+    gate.resolve()
+    await inTime(Promise.all([first, second]))
   })
 })
