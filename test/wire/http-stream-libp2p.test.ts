@@ -525,9 +525,16 @@ describe('a server of HTTP over a stream', () => {
 
   it('does not wait for ever for a client to close its side', async () => {
     await using pair = await served(() => answer(), { closeByDefault: true, closeTimeout: 50 })
+    const ended = Promise.withResolvers<any>()
+    pair.b.use(PROTOCOL, (stream, connection, next) => {
+      stream.addEventListener('close', ended.resolve)
+      next(stream, connection)
+    })
     const raw = await RawStream.open(pair.a, pair.b.peerId, PROTOCOL)
     raw.write('GET / HTTP/1.1\r\nHost:\r\n\r\n')
     ok((await raw.readAll()).endsWith('hello'))
+    const { error } = await ended.promise
+    deepEqual([error?.name, error?.message], ['TimeoutError', 'close timeout: no answer within 50 ms'])
     await untilStreams(pair.b, PROTOCOL, 0)
     if (raw.stream.status === 'open') { await once(raw.stream, 'close') } // the reset is still on its way
     equal(raw.stream.status, 'reset')
@@ -583,5 +590,14 @@ describe('the end of a stream', () => {
     const stream: any = { close: async () => { throw new Error('test') }, abort: (error: unknown) => { aborted = error } }
     await endStream(stream, { release: () => { released = true } } as unknown as StreamReader, 1_000)
     ok(aborted instanceof Error && released)
+  })
+
+  it('leaves no timer, which would keep the process alive', async () => {
+    const timers = (): number => process.getActiveResourcesInfo().filter(kind => kind === 'Timeout').length
+    const before = timers()
+    let reads = 3
+    const reader: any = { read: async () => --reads === 0 ? undefined : new Uint8Array(1), release: () => {} }
+    await endStream({ close: async () => {} } as any, reader, 60_000)
+    deepEqual([reads, timers()], [0, before])
   })
 })
