@@ -178,16 +178,18 @@ export class Traversal {
    * None where they depend on more than the block's own links.
    */
   look ({ link, depth, clause }: KnownLink, bytes: Uint8Array): KnownLink[] {
-    const scanner = this.scanners.get((link as Link).codec)
-    if (scanner == null || !(clause instanceof Recursion) || !clause.sequence.flat || clause.sequence.stopAt != null) { return [] }
+    if (!(clause instanceof Recursion) || !clause.sequence.flat || clause.sequence.stopAt != null) { return [] }
     try {
+      const scanner = this.scanners.get((link as Link).codec)
+      if (scanner == null) { return [] }
       scanner.scan(bytes, 'flat')
+      const near = scanner.links.slice(0, PEEK_LINKS)
+      scanner.clear()
+      const links = near.filter(({ level, codec }) => level < clause.depth && this.scanners.get(codec) != null)
+      return links.map(link => ({ link, depth: depth + 1, clause: deeper(clause, link.level) }))
     } catch {
-      return [] // the walk tells
+      return [] // bytes that do not decode, a codec that cannot be had: the walk tells
     }
-    const links = scanner.links.slice(0, PEEK_LINKS).filter(({ level, codec }) => level < clause.depth && this.scanners.get(codec) != null)
-    scanner.clear()
-    return links.map(link => ({ link, depth: depth + 1, clause: deeper(clause, link.level) }))
   }
 
   /** Whether the walk has come to the stop link of a recursion at the top. A compiled selector is of one walk at a time for this. */

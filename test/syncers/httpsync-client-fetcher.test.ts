@@ -57,6 +57,22 @@ describe('asking one publisher over HTTP', () => {
     })
   }
 
+  it('asks under the shorter path, too, for what was under way when another request found it', async () => {
+    const other = CID.createV1(0x71, cid.multihash)
+    const held = Promise.withResolvers<void>()
+    await using server = await httpServer(({ url }, res) => {
+      if (url === `/ipni/v1/ad/${other}`) { void held.promise.then(() => { res.writeHead(404).end() }) } else {
+        res.writeHead(url?.startsWith('/ipni/') === true ? 404 : 200).end('found')
+      }
+    })
+    const publisherFetcher = fetcher([server.port])
+    const late = publisherFetcher.block(other)
+    equal(text(await publisherFetcher.block(cid)), 'found')
+    held.resolve()
+    equal(text(await late), 'found')
+    deepEqual(server.requests.sort(), [`GET /${cid}`, `GET /${other}`, `GET /ipni/v1/ad/${cid}`, `GET /ipni/v1/ad/${other}`].sort())
+  })
+
   for (const status of [204, 304, 400, 401, 410, 500]) {
     it(`does not ask under the shorter path after ${status}`, async () => {
       await using server = await publisher([], status)

@@ -411,6 +411,21 @@ describe('HTTP client over fetch in a page', () => {
     deepEqual(headers, {})
   })
 
+  for (const [what, status] of [['a body that is wanted', 200], ['another', 404]] as const) {
+    it(`lets go of ${what} that does not come when the request ends, also of a fetch that does not listen to its signal`, async () => {
+      for (const first of [true, false]) { // an answer that is there already, and one that comes afterwards
+        const cancelled = Promise.withResolvers<void>()
+        const gate = Promise.withResolvers<void>()
+        const body = new ReadableStream({ cancel: () => { cancelled.resolve() } })
+        if (first) { gate.resolve() }
+        const client = createPlatformClient({ fetch: async () => { await gate.promise; return new Response(body, { status }) } })
+        await rejects(client.request(new URL('https://example.com/'), { ...init, timeout: 20 }), { name: 'TimeoutError' })
+        gate.resolve()
+        await cancelled.promise
+      }
+    })
+  }
+
   it('does not wait for a fetch that does not listen to its signal', async () => {
     const client = createPlatformClient({ fetch: async () => await new Promise(() => {}) })
     await rejects(client.request(new URL('https://example.com/'), { ...init, timeout: 20 }), { name: 'TimeoutError' })

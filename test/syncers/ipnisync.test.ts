@@ -157,6 +157,32 @@ describe('where a peer has ipnisync', () => {
     deepEqual(publisher.requests.map(({ path }) => path), ['/ipni/v1/ad/head', WELL_KNOWN, ...Array(2).fill('/some/where/ipni/v1/ad/head')])
   })
 
+  it('is asked for, too, by what was under way when another request found it', async () => {
+    const source = createLinkSystem()
+    const [late, soon] = await Promise.all(['late', 'soon'].map(async name => source.store(name)))
+    for (const slow of [`/ipni/v1/ad/${late}`, WELL_KNOWN]) {
+      const held = Promise.withResolvers<void>()
+      const reached = Promise.withResolvers<void>()
+      const waits = [held.promise] // for the first to ask
+      const { libp2p } = await serving(async path => {
+        if (path === slow) {
+          reached.resolve()
+          await waits.pop()
+        }
+        if (path === WELL_KNOWN) { return mapping('/foo/') }
+        const cid = [late, soon].find(cid => path === `/foo/${cid}`)
+        return cid == null ? undefined : response(text(await read(source, cid)))
+      })
+      await using syncer = syncerOf(libp2p)
+      const syncing = syncer.sync(late, ALL)
+      await reached.promise
+      await syncer.sync(soon, ALL)
+      held.resolve()
+      await syncing
+      equal(await syncer.store.has(late), true)
+    }
+  })
+
   it('is read from the legacy resource where there is no other', async () => {
     const { libp2p } = await serving(async (path, key) => {
       if (path === '/.well-known/libp2p') { return mapping('/a/') }

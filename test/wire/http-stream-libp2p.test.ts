@@ -1,6 +1,7 @@
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict'
 import { getEventListeners, once } from 'node:events'
 import { describe, it } from 'node:test'
+import { Deadline } from '../../src/shared/deadline.ts'
 import { turnOfEventLoop } from '../../src/shared/event-loop.ts'
 import type { StreamReader } from '../../src/wire/streams.ts'
 import { HttpStreamClient } from '../../src/wire/http-stream/client.ts'
@@ -10,7 +11,7 @@ import type { HttpAnswer, HttpRequest } from '../../src/wire/http-stream/handler
 import { StreamPool } from '../../src/wire/http-stream/pool.ts'
 import { HttpStreamServer } from '../../src/wire/http-stream/server.ts'
 import type { HttpStreamServerInit } from '../../src/wire/http-stream/server.ts'
-import { RawServer, RawStream, response, untilStreams } from './http-kit.ts'
+import { openStreams, RawServer, RawStream, response, untilStreams } from './http-kit.ts'
 import { countWrites, createNode, createPair } from './nodes.ts'
 import type { Encrypter, Pair } from './nodes.ts'
 
@@ -217,6 +218,33 @@ describe('a client of HTTP over a stream', () => {
       equal(text((await pair.client.request(pair.b.peerId, [PROTOCOL], get)).body), 'hello')
       equal(pair.raw.streams.length, 2)
     }
+  })
+
+  it('takes nothing for an answer that came before the request', async () => {
+    await using pair = await played(stream => { stream.write(response('hello')) }, { idleTimeout: 60_000 })
+    await pair.client.request(pair.b.peerId, [PROTOCOL], get)
+    pair.raw.streams[0].write(response('false'))
+    const waiting = (): number => pair.a.getConnections()[0].streams.filter(({ protocol }) => protocol === PROTOCOL)
+      .reduce((sum, { readBufferLength }) => sum + readBufferLength, 0)
+    while (waiting() === 0 && openStreams(pair.a, PROTOCOL) > 0) { await turnOfEventLoop() }
+    equal(text((await pair.client.request(pair.b.peerId, [PROTOCOL], get)).body), 'hello')
+    equal(pair.raw.streams.length, 2)
+    await untilStreams(pair.a, PROTOCOL, 1) // the first one is given up
+  })
+
+  it('lets go of all that it keeps for a peer that it could not ask', async () => {
+    const refused = new Error('test')
+    const empty: unknown[] = []
+    const pool = new StreamPool({
+      open: async () => { throw refused }, idleTimeout: 1_000, maxIdle: 2, onIdle: () => {}, onEmpty: () => { empty.push(1) }
+    })
+    pool.enter()
+    const deadline = new Deadline('test', 10_000)
+    await rejects(async () => pool.acquire(deadline, false), refused)
+    deadline.clear()
+    equal(empty.length, 0) // the request may open another one
+    pool.exit()
+    equal(empty.length, 1)
   })
 
   it('asks again, once, when a kept stream ends without a byte of an answer', async () => {
@@ -525,9 +553,16 @@ describe('a server of HTTP over a stream', () => {
 
   it('does not wait for ever for a client to close its side', async () => {
     await using pair = await served(() => answer(), { closeByDefault: true, closeTimeout: 50 })
+    const ended = Promise.withResolvers<any>()
+    pair.b.use(PROTOCOL, (stream, connection, next) => {
+      stream.addEventListener('close', ended.resolve)
+      next(stream, connection)
+    })
     const raw = await RawStream.open(pair.a, pair.b.peerId, PROTOCOL)
     raw.write('GET / HTTP/1.1\r\nHost:\r\n\r\n')
     ok((await raw.readAll()).endsWith('hello'))
+    const { error } = await ended.promise
+    deepEqual([error?.name, error?.message], ['TimeoutError', 'close timeout: no answer within 50 ms'])
     await untilStreams(pair.b, PROTOCOL, 0)
     if (raw.stream.status === 'open') { await once(raw.stream, 'close') } // the reset is still on its way
     equal(raw.stream.status, 'reset')
@@ -583,5 +618,14 @@ describe('the end of a stream', () => {
     const stream: any = { close: async () => { throw new Error('test') }, abort: (error: unknown) => { aborted = error } }
     await endStream(stream, { release: () => { released = true } } as unknown as StreamReader, 1_000)
     ok(aborted instanceof Error && released)
+  })
+
+  it('leaves no timer, which would keep the process alive', async () => {
+    const timers = (): number => process.getActiveResourcesInfo().filter(kind => kind === 'Timeout').length
+    const before = timers()
+    let reads = 3
+    const reader: any = { read: async () => --reads === 0 ? undefined : new Uint8Array(1), release: () => {} }
+    await endStream({ close: async () => {} } as any, reader, 60_000)
+    deepEqual([reads, timers()], [0, before])
   })
 })

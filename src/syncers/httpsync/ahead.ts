@@ -64,8 +64,8 @@ interface Early {
 
 /**
  * Fetches ahead of one walk what it is going to come to, the nearest first: the links of the blocks above, then those of blocks that
- * have come ahead. Nothing is stored here, and what fails is told when the walk is there. Each level of the walk takes at most half
- * of what the others leave, so that there is room for a level below, whose blocks are nearer.
+ * have come ahead. Nothing is stored here, and what fails is told when the walk is there. Each level of the walk takes at most a third
+ * of what is left by the others, so that there is room for a level below, whose blocks are nearer: all of them half, however many.
  */
 export class Ahead {
   private readonly traversal: Traversal
@@ -77,6 +77,7 @@ export class Ahead {
   private readonly heldAt = new Map<number, number>()
   private readonly open = new Set<Early>() // those with links below, in the order that they came
   private inFlight = 0
+  private held = 0
   private largest = FIRST_GUESS
   private current: Uint8Array | undefined
 
@@ -90,9 +91,10 @@ export class Ahead {
   /** The walk has come to this link: what was fetched for it, if anything was. It is not fetched here as long as this is the last. */
   arrive (link: PendingLink): Promise<Uint8Array | undefined> | undefined {
     this.current = link.bytes
-    const key = this.early.size === 0 ? undefined : keyOf(link.bytes)
-    const early = key == null ? undefined : this.early.get(key)
-    if (key == null || early == null) { return undefined }
+    if (this.early.size === 0) { return undefined }
+    const key = keyOf(link.bytes)
+    const early = this.early.get(key)
+    if (early == null) { return undefined }
     this.early.delete(key)
     this.open.delete(early)
     this.count(early, 0)
@@ -125,7 +127,7 @@ export class Ahead {
 
   private readonly admits = (depth: number): boolean => {
     const { bytes, held } = this.budget
-    return (this.heldAt.get(depth) ?? 0) + 2 * (this.largest + OVERHEAD) <= bytes - held
+    return (this.heldAt.get(depth) ?? 0) + this.held + 2 * (this.largest + OVERHEAD) <= bytes - held
   }
 
   /** The nearest link of a block that waits. */
@@ -147,7 +149,7 @@ export class Ahead {
     if (this.early.has(key)) { return }
     const has = this.source.has(link.cid)
     if (has === true) { return }
-    if (this.early.size === 0) { this.signal?.addEventListener('abort', this.abort) } // the same one is added once
+    this.signal?.addEventListener('abort', this.abort) // the same one is added once
     const early: Early = { found, size: 0, bytes: Promise.resolve(undefined), below: [] }
     this.early.set(key, early)
     this.count(early, this.largest + OVERHEAD)
@@ -192,7 +194,7 @@ export class Ahead {
     const { bytes, held } = this.budget
     const more = size + OVERHEAD - early.size
     if (more <= 0 || early.size === 0) { return true }
-    if (held + more > bytes) { return false }
+    if (this.held + 2 * more > bytes - held) { return false } // half of what others leave
     this.count(early, size + OVERHEAD)
     return true
   }
@@ -216,6 +218,7 @@ export class Ahead {
     const more = size - early.size
     const held = (this.heldAt.get(depth) ?? 0) + more
     early.size = size
+    this.held += more
     this.budget.held += more
     if (held === 0) { this.heldAt.delete(depth) } else { this.heldAt.set(depth, held) }
   }

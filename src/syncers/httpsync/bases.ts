@@ -37,9 +37,9 @@ export class Base {
     return status === 404 || status === 403
   }
 
-  /** What else to ask when nothing is found under the first prefix. */
-  others (_ask: Ask): string[] | Promise<string[]> {
-    return this.prefixes.slice(1)
+  /** What else to ask when nothing is found under this prefix. */
+  others (asked: string, _ask: Ask): string[] | Promise<string[]> {
+    return this.prefixes.filter(prefix => prefix !== asked)
   }
 
   /** It answered under this prefix, so this is the one. */

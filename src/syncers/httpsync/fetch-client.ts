@@ -65,8 +65,8 @@ class FetchClient implements HttpClient {
       signal.throwIfAborted()
       const response = await this.get(at, init, signal, 'manual')
       const next = redirectTarget(response.status, response.headers.get('location') ?? undefined, at, followed)
-      if (next == null) { return await read(response, at, init) }
-      await drain(response)
+      if (next == null) { return await read(response, at, init, signal) }
+      await drain(response, signal)
       at = next
     }
   }
@@ -89,24 +89,26 @@ function inPage (): boolean {
   return 'document' in globalThis || 'importScripts' in globalThis
 }
 
-async function read (response: Response, asked: URL, init: HttpRequestInit): Promise<HttpResponse> {
+async function read (response: Response, asked: URL, init: HttpRequestInit, signal: AbortSignal): Promise<HttpResponse> {
   const { status, headers } = response
   const url = response.redirected ? response.url : asked.href
-  const body = response.ok ? await readBody(response, url, init) : await drain(response)
+  const body = response.ok ? await readBody(response, url, init, signal) : await drain(response, signal)
   return { status, headers: { get: (name: string) => headers.get(name) ?? undefined }, body, url }
 }
 
 /** Reads a body that nobody wants, so that the connection is kept; a long one is cut off. */
-async function drain (response: Response): Promise<Uint8Array> {
+async function drain (response: Response, signal: AbortSignal): Promise<Uint8Array> {
   let left = MAX_DRAINED
-  await eachPart(response, part => (left -= part.length) > 0)
+  await eachPart(response, signal, part => (left -= part.length) > 0)
   return EMPTY
 }
 
-async function readBody (response: Response, url: string, { maxBodySize, onBody }: HttpRequestInit): Promise<Uint8Array> {
+async function readBody (
+  response: Response, url: string, { maxBodySize, onBody }: HttpRequestInit, signal: AbortSignal
+): Promise<Uint8Array> {
   const parts: Uint8Array[] = []
   let size = 0
-  await eachPart(response, part => {
+  await eachPart(response, signal, part => {
     size += part.length
     if (size > maxBodySize) { throw new BlockTooLargeError(url, maxBodySize) }
     onBody?.(size)
@@ -115,17 +117,23 @@ async function readBody (response: Response, url: string, { maxBodySize, onBody 
   return parts.length === 1 ? new Uint8Array(parts[0]) : concat(parts) // copied: a part may be a little of a big buffer, or a Buffer
 }
 
-/** Ends at the end of the body or when `take` returns false or throws; the stream is read to its end or cancelled. */
-async function eachPart (response: Response, take: (part: Uint8Array) => boolean): Promise<void> {
+/**
+ * Ends at the end of the body or when `take` returns false or throws; the stream is read to its end or cancelled. Also by the signal,
+ * to which a fetch of the user's may not listen.
+ */
+async function eachPart (response: Response, signal: AbortSignal, take: (part: Uint8Array) => boolean): Promise<void> {
   const reader = response.body?.getReader()
+  const cancel = (): void => { reader?.cancel().catch(() => {}) }
+  signal.addEventListener('abort', cancel)
   let done = reader == null
   try {
-    while (!done) {
+    while (!done && !signal.aborted) {
       const { value } = await reader!.read()
       done = value == null
       if (value != null && !take(value)) { return }
     }
   } finally {
+    signal.removeEventListener('abort', cancel)
     if (!done) { await reader?.cancel().catch(() => {}) }
   }
 }

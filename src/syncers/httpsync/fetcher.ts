@@ -149,9 +149,10 @@ export class Fetcher {
       base.settle(prefix)
       return answer
     }
-    if (!base.isMissing(answer.status) || (base.known && resource !== 'head')) { return answer }
+    const known = base.known && base.prefix === prefix // another request may have found it elsewhere meanwhile
+    if (!base.isMissing(answer.status) || (known && resource !== 'head')) { return answer }
     const ask: Ask = async (url, maxBodySize) => this.request(url, { Accept: 'application/json' }, options, maxBodySize)
-    for (const other of await base.others(ask)) {
+    for (const other of await base.others(prefix, ask)) {
       const next = await this.request(other + resource, headers, options)
       if (isFound(next)) {
         base.settle(other)

@@ -155,13 +155,13 @@ class StreamBase extends Base {
    *
    * Throws InvalidMessageError, and TransportUnavailableError when the peer says that it has no ipnisync.
    */
-  override async others (ask: Ask): Promise<string[]> {
+  override async others (asked: string, ask: Ask): Promise<string[]> {
     const resource = await this.wellKnown(ask)
     if (resource == null) { return [] }
     const path = ipniPath(resource)
     if (path == null) { throw new TransportUnavailableError(this.peerId, [`ipnisync: it has HTTP, but no ${IPNI_PATH}`]) }
     const prefix = this.root + path
-    return [...new Set([prefix, prefix + IPNI.slice(1)])].filter(other => other !== this.prefix)
+    return [...new Set([prefix, prefix + IPNI.slice(1)])].filter(other => other !== asked)
   }
 
   private async wellKnown (ask: Ask): Promise<Uint8Array | undefined> {
