@@ -157,6 +157,21 @@ describe('receiver: direct announces', () => {
     equal((await waiting(receiver))?.peerId, peers[0])
   })
 
+  it('remembers what was announced by 1,024 publishers, those that it has heard last', async () => {
+    await using receiver = await newReceiver()
+    const peers = await Promise.all(Array.from({ length: 1_025 }, newPeer))
+    const hears = async (id: PeerId): Promise<boolean> => {
+      await receiver.direct(many[0], { id, multiaddrs: [] })
+      return await waiting(receiver) != null
+    }
+    for (const peer of peers.slice(0, -1)) { await receiver.direct(many[0], { id: peer, multiaddrs: [] }) }
+    for (const peer of peers.slice(0, -1)) { equal((await receiver.next()).peerId, peer) }
+    equal(await hears(peers[0]), false)
+    equal(await hears(peers[1024]), true)
+    equal(await hears(peers[0]), false)
+    equal(await hears(peers[1]), true)
+  })
+
   it('lets in again what is uncached, of one publisher or of all', async () => {
     await using receiver = await newReceiver()
     const announceAll = async (): Promise<PeerId[]> => {
@@ -433,8 +448,13 @@ describe('receiver: life', () => {
     gossip(pubsub, publisher, { cid: many[0], addrs: [] })
     ok(await waiting(receiver))
     equal(await waiting(receiver), undefined)
+
+    gossip(pubsub, publisher, { cid: many[1], addrs: [] })
+    gossip(pubsub, relay, { cid: many[1], addrs: [], origPeer: other.toString() })
     await receiver.stop()
     receiver.uncacheCid(many[0])
+    await receiver.start()
+    equal(await waiting(receiver), undefined)
   })
 
   it('counts the subscriptions of a node: the last one out unsubscribes', async () => {

@@ -170,7 +170,9 @@ describe('the root', () => {
     const gate = Promise.withResolvers<void>()
     const reached = Promise.withResolvers<void>()
     const publisher = await start({}, { datastore })
+    const stored: Uint8Array[] = []
     datastore.put = (async (...args: Parameters<typeof put>) => {
+      stored.push(args[1])
       reached.resolve()
       await gate.promise
       return put(...args)
@@ -187,6 +189,7 @@ describe('the root', () => {
     gate.resolve()
     await publisher.setRoot(undefined)
     equal(await head(publisher), 204)
+    deepEqual(stored, [ONE.bytes])
   })
 
   it('that is given wins over the stored one, and is stored; a restart does not bring it back', async () => {
@@ -194,6 +197,7 @@ describe('the root', () => {
     await (await start({}, { datastore })).setRoot(ONE)
     const publisher = await start({ root: TWO }, { datastore })
     equal(await head(publisher), TWO.toString())
+    equal((await start({}, { datastore })).root?.toString(), TWO.toString())
     await publisher.setRoot(ONE)
     await publisher.stop()
     await publisher.start()
@@ -222,6 +226,9 @@ describe('the root', () => {
     const settled = await Promise.allSettled([publisher.setRoot(TWO), publisher.setRoot(undefined), publisher.setRoot(ONE)])
     deepEqual(settled.map(({ status }) => status), ['rejected', 'fulfilled', 'fulfilled'])
     deepEqual(seen, [ONE, undefined])
+    equal(publisher.root, ONE)
+    datastore.delete = async () => { throw new Error('disk full') }
+    await rejects(publisher.setRoot(undefined), /disk full/)
     equal(publisher.root, ONE)
   })
 
