@@ -356,6 +356,19 @@ describe('receiver: gossip', () => {
     equal(await waiting(receiver), undefined)
   })
 
+  it('lets a hint in again that is uncached', async () => {
+    const pubsub = new FakePubSub(await newPeer())
+    await using receiver = await newReceiver({}, pubsub)
+    const hint = (): void => { gossip(pubsub, other, { cid: many[0], addrs: [], origPeer: publisher.toString() }) }
+    for (const heard of [true, false]) {
+      hint()
+      equal(await waiting(receiver) != null, heard)
+    }
+    receiver.uncacheCid(many[0], publisher)
+    hint()
+    ok(await waiting(receiver))
+  })
+
   it('lets no hint hide or replace what the publisher says', async () => {
     const pubsub = new FakePubSub(await newPeer())
     await using receiver = await newReceiver({}, pubsub)
@@ -455,6 +468,16 @@ describe('receiver: life', () => {
     receiver.uncacheCid(many[0])
     await receiver.start()
     equal(await waiting(receiver), undefined)
+  })
+
+  it('ends with its scope', async () => {
+    const pubsub = new FakePubSub(await newPeer())
+    {
+      await using receiver = await newReceiver({}, pubsub)
+      equal(receiver.topic, TOPIC)
+    }
+    deepEqual(pubsub.getTopics(), [])
+    equal(getEventListeners(pubsub, 'message').length, 0)
   })
 
   it('counts the subscriptions of a node: the last one out unsubscribes', async () => {
