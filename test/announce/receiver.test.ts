@@ -278,6 +278,7 @@ describe('receiver: gossip', () => {
     const good = encodeAnnounce({ cid: many[0], addrs: [] })
     const bad = [
       { type: 'unsigned', topic: TOPIC, data: good },
+      { type: 'unsigned', topic: TOPIC, from: publisher, data: good },
       { type: 'signed', topic: TOPIC, from: 'somebody', data: good },
       { type: 'signed', topic: TOPIC, from: publisher, data: good.subarray(1) },
       { type: 'signed', topic: TOPIC, from: publisher, data: undefined },

@@ -1,5 +1,5 @@
 import { deepEqual, equal, match, notEqual, ok, rejects, throws } from 'node:assert/strict'
-import { once } from 'node:events'
+import { getEventListeners, once } from 'node:events'
 import { createServer } from 'node:net'
 import { afterEach, describe, it } from 'node:test'
 import { generateKeyPair, privateKeyFromProtobuf } from '@libp2p/crypto/keys'
@@ -49,6 +49,15 @@ async function head (publisher: Publisher): Promise<string | number> {
 }
 
 const node = (key: PrivateKey, services = {}): any => ({ peerId: peerIdFromPrivateKey(key), services })
+
+it('leaves no listener at its node when it is stopped', async () => {
+  const libp2p: any = Object.assign(new EventTarget(), node(privateKey), { getMultiaddrs: () => [], getConnections: () => [] })
+  const publisher = make({ ipnisync: false }, { libp2p })
+  await publisher.start()
+  equal(getEventListeners(libp2p, 'connection:open').length, 1)
+  await publisher.stop()
+  equal(getEventListeners(libp2p, 'connection:open').length, 0)
+})
 
 describe('options', () => {
   const bad: Array<[string, string, PublisherInit, Partial<PublisherComponents>?]> = [
