@@ -19,7 +19,7 @@ export function cidsOf (announce: Announce): CID[] {
 /** Notes that an announcement takes the place of an older one. */
 export function replace (older: Announce | undefined, announce: Announce): void {
   if (older == null || older.hintFrom != null) { return }
-  replaced.set(announce, [...replacedBy(older), older.cid, ...replacedBy(announce)].slice(-MAX_REPLACED))
+  replaced.set(announce, [...replacedBy(older), older.cid].slice(-MAX_REPLACED))
 }
 
 /**

@@ -25,9 +25,6 @@ import { Root } from './root.ts'
 interface Session {
   server?: HttpServer
   senders: AnnounceSender[]
-
-  /** Made here, so stopped here. */
-  ownSenders: AnnounceSender[]
   controller: AbortController
   untune?: () => void
 }
@@ -162,7 +159,7 @@ export class Publisher implements Startable, AsyncDisposable {
       this.#session = undefined
       session?.controller.abort(reason)
       session?.untune?.()
-      await Promise.all([session?.server?.stop(), this.#stopStreams(), ...session?.ownSenders.map(async sender => sender.stop?.()) ?? []])
+      await Promise.all([session?.server?.stop(), this.#stopStreams()])
     })
   }
 
@@ -184,9 +181,9 @@ export class Publisher implements Startable, AsyncDisposable {
   }
 
   async #open (signal: AbortSignal): Promise<Session> {
-    const { http, libp2p, senders, pubsub, topic } = this.#config
+    const { http, libp2p, pubsub, topic } = this.#config
     await unlessAborted(this.#root.load({ signal }), signal)
-    const ownSenders = senders == null && pubsub != null && topic != null ? [gossipSender({ pubsub }, { topic })] : []
+    const senders = this.#config.senders ?? (pubsub != null && topic != null ? [gossipSender({ pubsub }, { topic })] : [])
     const server = http?.listen == null || this.#handler == null
       ? undefined
       : await startHttpServer(this.#handler, { ...http.listen, signal })
@@ -199,7 +196,7 @@ export class Publisher implements Startable, AsyncDisposable {
       throw error
     }
     const untune = libp2p && tuneConnections(libp2p)
-    return { server, senders: senders ?? ownSenders, ownSenders, controller: new AbortController(), untune }
+    return { server, senders, controller: new AbortController(), untune }
   }
 
   async #stopStreams (): Promise<void> {

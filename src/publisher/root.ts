@@ -26,7 +26,7 @@ export class Root {
   /** Reads the stored root, unless one was given: that one wins, and is stored. Throws InvalidOptionError when it is no CID. */
   async load (options?: AbortOptions): Promise<void> {
     if (this.#known) { return }
-    if (this.#value != null) { return this.#turns.take(async () => this.#known ? undefined : this.#put(this.#value, options)) }
+    if (this.#value != null) { return this.#turns.take(async () => this.#put(this.#value, options)) }
     const stored = this.#datastore && await storedCid(this.#datastore, this.#key, options)
     if (this.#known) { return } // set meanwhile
     this.#value = stored

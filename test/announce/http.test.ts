@@ -80,10 +80,21 @@ describe('HTTP sender', () => {
   it('sends to several URLs at once, once to each, and does not change them', async t => {
     const { url, seen } = await serve(t, (_, res) => { res.end() })
     const object = new URL(url)
-    const sender = httpSender({ urls: [url, object, `${url}/announce`, `${url}/other?q=1#f`], peerId })
+    const sender = httpSender({ urls: [url, object, `${url}/announce`, `${url}/announce#f`, `${url}/other?q=1#f`], peerId })
     equal(object.pathname, '/')
     deepEqual(await sender.send(message), { recipients: 2 })
     deepEqual(seen.map(({ path }) => path).sort(), ['/announce', '/other?q=1'])
+  })
+
+  it('sends by HTTPS too, and says why a connection failed', async () => {
+    const asked: unknown[] = []
+    const fetch = async (url: unknown): Promise<Response> => {
+      asked.push(url)
+      throw new TypeError('fetch failed', { cause: new Error('connect ECONNREFUSED') })
+    }
+    const sender = httpSender({ urls: ['https://example.com'], peerId, fetch })
+    await rejects(sender.send(message), { name: 'TransferFailedError', message: /fetch failed: connect ECONNREFUSED$/ })
+    deepEqual(asked, ['https://example.com/announce'])
   })
 
   it('collects what several URLs failed with', async t => {
@@ -118,6 +129,39 @@ describe('HTTP sender', () => {
     await rejects(httpSender({ urls: [url], peerId }).send(message, controller), err => err === reason)
   })
 
+  it('tells the status of an answer whose text cannot be read, and takes one that is good', async () => {
+    let status = 503
+    const fetch = async (): Promise<Response> => new Response(new ReadableStream({ start (body) { body.error(new Error('cut off')) } }), { status })
+    const sender = httpSender({ urls: ['http://127.0.0.1:9'], peerId, fetch })
+    await rejects(sender.send(message), { name: 'HttpStatusError', status: 503 })
+    status = 200
+    deepEqual(await sender.send(message), { recipients: 1 })
+  })
+
+  it('tells the text of an answer that comes in pieces', async () => {
+    const body = (): ReadableStream => new ReadableStream({
+      start (body) {
+        for (const text of ['too ', 'busy']) { body.enqueue(Buffer.from(text)) }
+        body.close()
+      }
+    })
+    const pieces = async (): Promise<Response> => new Response(body(), { status: 503 })
+    await rejects(httpSender({ urls: ['http://127.0.0.1:9'], peerId, fetch: pieces }).send(message), { message: /: too busy$/ })
+  })
+
+  it("asks nobody once it is aborted, and keeps a message's own extra data where it has none", async () => {
+    const sent: Uint8Array[] = []
+    const fetch: typeof globalThis.fetch = async (_url, request) => {
+      sent.push(request?.body as Uint8Array)
+      return new Response(null, { status: 204 })
+    }
+    const sender = httpSender({ urls: ['http://127.0.0.1:9'], peerId, fetch })
+    const reason = new Error('enough')
+    await rejects(sender.send(message, { signal: AbortSignal.abort(reason) }), err => err === reason)
+    await sender.send({ ...message, extraData: Uint8Array.of(1) })
+    deepEqual(sent.map(body => decodeAnnounce(body).extraData), [Uint8Array.of(1)])
+  })
+
   it('reads of an endless answer what it needs', async t => {
     let closed: Promise<void> | undefined
     const { url } = await serve(t, (_, res) => {
@@ -142,6 +186,7 @@ describe('HTTP sender', () => {
     const urls = ['http://localhost']
     const wrong: Array<[string, any]> = [
       ['urls', { urls: [] }], ['urls', { urls: ['localhost'] }], ['urls', { urls: ['ftp://localhost'] }], ['urls', { urls: ['http://me:secret@localhost'] }],
+      ['urls', { urls: ['http://me@localhost'] }], ['urls', { urls: ['http://:secret@localhost'] }],
       ['peerId', { peerId: undefined }], ['peerId', { peerId: peerId.toString() }], ['timeout', { timeout: 0 }], ['timeout', { timeout: Infinity }],
       ['timeout', { timeout: '5' }], ['timeout', { timeout: NaN }], ['timeout', { timeout: -1 }], ['timeout', { timeout: 0.5 }],
       ['encoding', { encoding: 'xml' }], ['fetch', { fetch: 'no' }], ['userAgent', { userAgent: 1 }], ['extraData', { extraData: 'x' }]

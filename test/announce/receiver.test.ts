@@ -157,6 +157,21 @@ describe('receiver: direct announces', () => {
     equal((await waiting(receiver))?.peerId, peers[0])
   })
 
+  it('remembers what was announced by 1,024 publishers, those that it has heard last', async () => {
+    await using receiver = await newReceiver()
+    const peers = await Promise.all(Array.from({ length: 1_025 }, newPeer))
+    const hears = async (id: PeerId): Promise<boolean> => {
+      await receiver.direct(many[0], { id, multiaddrs: [] })
+      return await waiting(receiver) != null
+    }
+    for (const peer of peers.slice(0, -1)) { await receiver.direct(many[0], { id: peer, multiaddrs: [] }) }
+    for (const peer of peers.slice(0, -1)) { equal((await receiver.next()).peerId, peer) }
+    equal(await hears(peers[0]), false)
+    equal(await hears(peers[1024]), true)
+    equal(await hears(peers[0]), false)
+    equal(await hears(peers[1]), true)
+  })
+
   it('lets in again what is uncached, of one publisher or of all', async () => {
     await using receiver = await newReceiver()
     const announceAll = async (): Promise<PeerId[]> => {
@@ -276,6 +291,7 @@ describe('receiver: gossip', () => {
     const good = encodeAnnounce({ cid: many[0], addrs: [] })
     const bad = [
       { type: 'unsigned', topic: TOPIC, data: good },
+      { type: 'unsigned', topic: TOPIC, from: publisher, data: good },
       { type: 'signed', topic: TOPIC, from: 'somebody', data: good },
       { type: 'signed', topic: TOPIC, from: publisher, data: good.subarray(1) },
       { type: 'signed', topic: TOPIC, from: publisher, data: undefined },
@@ -352,6 +368,19 @@ describe('receiver: gossip', () => {
     gossip(pubsub, relay, { cid: many[1], addrs: [] })
     equal((await waiting(receiver))?.cid.toString(), many[1].toString())
     equal(await waiting(receiver), undefined)
+  })
+
+  it('lets a hint in again that is uncached', async () => {
+    const pubsub = new FakePubSub(await newPeer())
+    await using receiver = await newReceiver({}, pubsub)
+    const hint = (): void => { gossip(pubsub, other, { cid: many[0], addrs: [], origPeer: publisher.toString() }) }
+    for (const heard of [true, false]) {
+      hint()
+      equal(await waiting(receiver) != null, heard)
+    }
+    receiver.uncacheCid(many[0], publisher)
+    hint()
+    ok(await waiting(receiver))
   })
 
   it('lets no hint hide or replace what the publisher says', async () => {
@@ -446,8 +475,23 @@ describe('receiver: life', () => {
     gossip(pubsub, publisher, { cid: many[0], addrs: [] })
     ok(await waiting(receiver))
     equal(await waiting(receiver), undefined)
+
+    gossip(pubsub, publisher, { cid: many[1], addrs: [] })
+    gossip(pubsub, relay, { cid: many[1], addrs: [], origPeer: other.toString() })
     await receiver.stop()
     receiver.uncacheCid(many[0])
+    await receiver.start()
+    equal(await waiting(receiver), undefined)
+  })
+
+  it('ends with its scope', async () => {
+    const pubsub = new FakePubSub(await newPeer())
+    {
+      await using receiver = await newReceiver({}, pubsub)
+      equal(receiver.topic, TOPIC)
+    }
+    deepEqual(pubsub.getTopics(), [])
+    equal(getEventListeners(pubsub, 'message').length, 0)
   })
 
   it('counts the subscriptions of a node: the last one out unsubscribes', async () => {

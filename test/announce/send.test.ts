@@ -54,6 +54,8 @@ describe('sendAnnounce', () => {
     const aborting = sender(async () => { calls++; controller.abort(reason); throw new Error('other') })
     await rejects(sendAnnounce(cid, addrs, [aborting, aborting], controller), err => err === reason)
     equal(calls, 1)
+    await rejects(sendAnnounce(cid, addrs, [aborting], controller), err => err === reason)
+    equal(calls, 1)
   })
 
   it('ends by abort though a sender does not listen to it', async () => {

@@ -107,11 +107,13 @@ describe('Broadcast', () => {
     deepEqual(await kept.next(), END)
   })
 
-  it('serves readers after an end', async () => {
+  it('serves readers after an end, and those alone', async () => {
     const source = new Broadcast<number>()
+    const ended = source.reader()
     source.end()
     const reader = source.reader()
     source.emit(1)
     deepEqual(await reader.next(), { done: false, value: 1 })
+    deepEqual(await ended.next(), END)
   })
 })

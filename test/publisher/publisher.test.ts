@@ -1,5 +1,5 @@
 import { deepEqual, equal, match, notEqual, ok, rejects, throws } from 'node:assert/strict'
-import { once } from 'node:events'
+import { getEventListeners, once } from 'node:events'
 import { createServer } from 'node:net'
 import { afterEach, describe, it } from 'node:test'
 import { generateKeyPair, privateKeyFromProtobuf } from '@libp2p/crypto/keys'
@@ -49,6 +49,15 @@ async function head (publisher: Publisher): Promise<string | number> {
 }
 
 const node = (key: PrivateKey, services = {}): any => ({ peerId: peerIdFromPrivateKey(key), services })
+
+it('leaves no listener at its node when it is stopped', async () => {
+  const libp2p: any = Object.assign(new EventTarget(), node(privateKey), { getMultiaddrs: () => [], getConnections: () => [] })
+  const publisher = make({ ipnisync: false }, { libp2p })
+  await publisher.start()
+  equal(getEventListeners(libp2p, 'connection:open').length, 1)
+  await publisher.stop()
+  equal(getEventListeners(libp2p, 'connection:open').length, 0)
+})
 
 describe('options', () => {
   const bad: Array<[string, string, PublisherInit, Partial<PublisherComponents>?]> = [
@@ -170,7 +179,9 @@ describe('the root', () => {
     const gate = Promise.withResolvers<void>()
     const reached = Promise.withResolvers<void>()
     const publisher = await start({}, { datastore })
+    const stored: Uint8Array[] = []
     datastore.put = (async (...args: Parameters<typeof put>) => {
+      stored.push(args[1])
       reached.resolve()
       await gate.promise
       return put(...args)
@@ -187,6 +198,7 @@ describe('the root', () => {
     gate.resolve()
     await publisher.setRoot(undefined)
     equal(await head(publisher), 204)
+    deepEqual(stored, [ONE.bytes])
   })
 
   it('that is given wins over the stored one, and is stored; a restart does not bring it back', async () => {
@@ -194,6 +206,7 @@ describe('the root', () => {
     await (await start({}, { datastore })).setRoot(ONE)
     const publisher = await start({ root: TWO }, { datastore })
     equal(await head(publisher), TWO.toString())
+    equal((await start({}, { datastore })).root?.toString(), TWO.toString())
     await publisher.setRoot(ONE)
     await publisher.stop()
     await publisher.start()
@@ -222,6 +235,9 @@ describe('the root', () => {
     const settled = await Promise.allSettled([publisher.setRoot(TWO), publisher.setRoot(undefined), publisher.setRoot(ONE)])
     deepEqual(settled.map(({ status }) => status), ['rejected', 'fulfilled', 'fulfilled'])
     deepEqual(seen, [ONE, undefined])
+    equal(publisher.root, ONE)
+    datastore.delete = async () => { throw new Error('disk full') }
+    await rejects(publisher.setRoot(undefined), /disk full/)
     equal(publisher.root, ONE)
   })
 

@@ -53,6 +53,17 @@ describe('createLinkSystem()', () => {
     const linkSystem = createLinkSystem()
     const bytes = await readBlock(linkSystem.blockstore, await linkSystem.store({ '\u{1f600}': 2, '\uff61': 1, a: 0 }))
     equal(new TextDecoder().decode(bytes), '{"a":0,"\uff61":1,"\u{1f600}":2}')
+    const begun = await readBlock(linkSystem.blockstore, await linkSystem.store({ ab: 0, a: 1, '': 2, abc: 3 }))
+    equal(new TextDecoder().decode(begun), '{"":2,"a":1,"ab":0,"abc":3}')
+  })
+
+  it('stores -0, text that is cut off within a letter, and bytes of more than 8 KiB', async () => {
+    const linkSystem = createLinkSystem()
+    const bytes = new Uint8Array(20_000).fill(7)
+    const cid = await linkSystem.store([-0, '\ud83d', bytes])
+    const text = new TextDecoder().decode(await readBlock(linkSystem.blockstore, cid))
+    ok(text.startsWith('[-0,"\ufffd",{"/":'))
+    deepEqual((await linkSystem.load(cid))[2], bytes)
   })
 
   it('says which key of a map is undefined', async () => {
@@ -192,6 +203,8 @@ describe('identity CIDs', () => {
     await rejects(linkSystem.put(bigCid, big), { name: 'HashMismatchError' })
     equal(await linkSystem.has(bigCid), false)
     await rejects(linkSystem.load(bigCid), { name: 'NotFoundError' })
+    const most = CID.createV1(raw.code, identity.digest(big.subarray(1)))
+    deepEqual(await linkSystem.load(most), big.subarray(1))
   })
 })
 
@@ -224,7 +237,8 @@ describe('a link system over a datastore', () => {
     ok(/^\/blocks\/CIQ[A-Z2-7]+$/.test(keys[0]))
     deepEqual(await linkSystem.load(cid), node)
     equal(await linkSystem.has(CID.createV1(raw.code, cid.multihash)), true)
-    for await (const pair of linkSystem.blockstore.getAll()) { deepEqual(pair.cid.multihash.bytes, cid.multihash.bytes) }
+    const all = await Array.fromAsync(linkSystem.blockstore.getAll())
+    deepEqual(all.map(pair => pair.cid.multihash.bytes), [cid.multihash.bytes])
     await linkSystem.blockstore.delete(cid)
     equal(await linkSystem.has(cid), false)
     await rejects(linkSystem.load(cid), { name: 'NotFoundError' })
@@ -252,9 +266,20 @@ describe('a link system over a datastore', () => {
   })
 
   it('takes a block in pieces', async () => {
-    const { blockstore } = createLinkSystem({ datastore: new MemoryDatastore() })
+    const datastore = new MemoryDatastore()
+    const { blockstore } = createLinkSystem({ datastore })
     const cid = CID.createV1(raw.code, await sha256.digest(Uint8Array.of(1, 2, 3)))
     await blockstore.put(cid, [Uint8Array.of(1), Uint8Array.of(2, 3)])
     deepEqual(await readBlock(blockstore, cid), Uint8Array.of(1, 2, 3))
+    deepEqual((await Array.fromAsync(datastore.query({}))).map(({ value }) => value), [Uint8Array.of(1, 2, 3)])
+  })
+
+  it('fails as it does', async () => {
+    const datastore = new MemoryDatastore()
+    const linkSystem = createLinkSystem({ datastore })
+    const cid = await linkSystem.store(node)
+    datastore.put = datastore.delete = (async () => { throw new Error('disk full') }) as never
+    await rejects(linkSystem.store({ other: node }), /disk full/)
+    await rejects(async () => linkSystem.blockstore.delete(cid), /disk full/)
   })
 })

@@ -52,7 +52,7 @@ describe('readPlainDagJson()', () => {
       '{"/":1}', '{"/":{}}', '{"/":{"bytes":"AQ="}}', '{"/":{"bytes":"AQ=="}}', '{"/":{"bytes":"AR"}}', '{"/":{"bytes":"A"}}',
       '{"/":{"bytes":"A-_B"}}', '{"/":{"bytes":"AQ","x":1}}', '{"/":{"bytes":"AQ"},"x":1}', '{"/":{"bytes":1}}', '{"/":{"bytes":"AQ',
       `{"/":"bac${LINK.slice(3)}"}`, // of version 0, with the prefix of a base
-      `${'['.repeat(65)}${']'.repeat(65)}`
+      `${'['.repeat(65)}${']'.repeat(65)}`, `${'{"a":'.repeat(65)}1${'}'.repeat(65)}`
     ]
     for (const text of others) { equal(read(text), undefined, text) }
   })

@@ -30,6 +30,7 @@ describe('readBlock()', () => {
     const later = readBlock({ async * get () { yield * pieces } } as any, cid)
     ok(later instanceof Promise)
     deepEqual(await later, bytes)
+    deepEqual(readBlock({ * get () {} } as any, cid), new Uint8Array(0))
   })
 
   it('says so when a store gives no pieces, as those of older interfaces', () => {
@@ -47,7 +48,7 @@ describe('readBlock()', () => {
     controller.abort(reason)
     await rejects(async () => await stuck, reason)
     equal(getEventListeners(signal, 'abort').length, 0)
-    throws(() => readBlock(new MemoryBlockstore(), cid, { signal }), reason)
+    throws(() => readBlock({ * get () { yield bytes } } as any, cid, { signal }), reason)
   })
 
   it('leaves no listener over 1,000 reads with one signal', async () => {

@@ -82,17 +82,13 @@ export function httpSender (init: HttpSenderInit): AnnounceSender {
   }
 }
 
-async function announce (fetch: typeof globalThis.fetch, url: string, request: RequestInit & { signal: AbortSignal }): Promise<void> {
+async function announce (fetch: typeof globalThis.fetch, url: string, request: RequestInit): Promise<void> {
   try {
     const response = await fetch(url, request)
     const good = response.status === 200 || response.status === 204
-    const answer = await readSome(response).catch(err => {
-      if (!good) { throw err }
-      return ''
-    })
+    const answer = await readSome(response).catch(() => '') // the status says it all
     if (!good) { throw statusError(response.status, url, answer) }
   } catch (cause) {
-    request.signal.throwIfAborted()
     if (cause instanceof HttpStatusError) { throw cause }
     throw new TransferFailedError(`announce to ${url} failed: ${reason(cause)}`, { cause })
   }
