@@ -65,7 +65,7 @@ export class Connection {
 
   /** Whether another request may go over it. */
   get reusable (): boolean {
-    return this.failure == null && this.waiting == null && this.response.keepAlive
+    return this.failure == null && this.response.keepAlive
   }
 
   /** Sends a request and waits for the whole response, then found in `response`. Rejects with the raw error of the socket or the parser. */

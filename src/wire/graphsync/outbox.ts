@@ -90,8 +90,8 @@ export class Outbox {
   /** Up to the first await of a slow peer this runs at once, within push(). */
   private async pump (): Promise<void> {
     this.pumping = true
-    try {
-      while (this.queue.length > 0) {
+    while (this.queue.length > 0) { // also with what comes from those who hear of a failure
+      try {
         const batch = this.takeBatch()
         try {
           const sent = this.write(batch)
@@ -101,14 +101,13 @@ export class Outbox {
         }
         if (this.gap != null) { this.lose([], this.gap) }
         if (this.queue.length === 0) { this.init.onDrained() }
+      } catch (error: any) {
+        this.drop(error)
+        if (!this.closed.signal.aborted) { this.init.onFailed(error) }
       }
-    } catch (error: any) {
-      this.drop(error)
-      if (!this.closed.signal.aborted) { this.init.onFailed(error) }
-    } finally {
-      this.pumping = false
-      this.init.onIdle()
     }
+    this.pumping = false
+    this.init.onIdle()
   }
 
   private takeBatch (): Frame[] {

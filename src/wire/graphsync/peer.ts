@@ -95,7 +95,7 @@ export class Peer {
   fail (error: Error): void {
     for (const response of this.responses.values()) { response.end({ error }) }
     for (const request of this.requests.values()) { request.networkError(error, true) }
-    this.dropBuilt(error)
+    this.dropBuilt()
     this.checkUse()
   }
 
@@ -104,12 +104,12 @@ export class Peer {
     for (const response of this.responses.values()) {
       if (!this.waiting.has(response)) { response.end({ error }) }
     }
-    this.dropBuilt(error)
+    this.dropBuilt()
   }
 
-  private dropBuilt (error: Error): void {
-    if (this.builder.empty) { return }
-    for (const done of this.builder.build().done) { done(error) }
+  /** Nobody waits for it: the last status of a response goes to the outbox at once. */
+  private dropBuilt (): void {
+    this.builder.build()
   }
 
   /** What the peer sent may be lost. */
@@ -125,7 +125,7 @@ export class Peer {
       request.cancel()
       request.fail(error)
     }
-    this.dropBuilt(error)
+    this.dropBuilt()
     this.outbox.close(error, { reset: unfinished })
     this.checkUse()
   }

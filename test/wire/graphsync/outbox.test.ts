@@ -24,6 +24,9 @@ class Played {
   dials = 0
   refuse = false
 
+  /** Streams are opened, but given no sooner than this. */
+  opened: Promise<void> | undefined
+
   constructor ({ a, b }: Pair, init: Partial<OutboxInit> = {}) {
     this.outbox = new Outbox({
       libp2p: {
@@ -38,6 +41,7 @@ class Played {
             return send(part)
           }
           this.streams.push({ stream, writes })
+          await this.opened
           return stream
         }
       },
@@ -154,6 +158,88 @@ describe('graphsync: what goes out to a peer', () => {
     await until(() => played.told.length > 0)
     deepEqual(played.told, ['failed: TransferFailedError'])
     equal(played.dials, 1)
+    equal(played.bytes, 0)
+  })
+
+  it('goes over another stream when the first one takes no more, which is reset, and nobody is told twice', async () => {
+    await using pair = await createPair()
+    const played = new Played(pair)
+    await played.read(pair)
+    const takesNoMore = ({ stream }: { stream: Stream }): void => { stream.send = () => { throw new Error('takes no more') } }
+    played.push('first')
+    await until(() => played.frames[0]?.length === 1)
+    takesNoMore(played.streams[0])
+    played.push('request')
+    deepEqual(played.told, ['lost: TransferFailedError'])
+    played.push('response of later', true)
+    await until(() => played.outbox.idle)
+    await until(() => played.frames[1]?.length === 2)
+    deepEqual(played.frames, [['first'], ['request', 'response of later']])
+    deepEqual(played.told, ['lost: TransferFailedError'])
+    equal(played.streams[0].stream.status, 'aborted')
+
+    takesNoMore(played.streams[1])
+    played.push('response', true)
+    await until(() => played.outbox.idle)
+    equal(played.streams[1].stream.status, 'aborted')
+    equal(played.outbox.connected, false)
+    equal(played.dials, 2)
+    deepEqual(played.ends, [undefined, undefined, undefined, 'TransferFailedError'])
+    equal(played.bytes, 0)
+  })
+
+  it('is sent though it comes from one who was just told that what was before it could not be', { timeout: 20_000 }, async () => {
+    await using pair = await createPair()
+    const played: Played = new Played(pair, {
+      onFailed: () => {
+        played.refuse = false
+        played.push('later')
+      }
+    })
+    await played.read(pair)
+    played.refuse = true
+    played.push('one')
+    await until(() => played.ends.length === 2)
+    await until(() => played.frames[0]?.length === 1)
+    deepEqual(played.frames, [['later']])
+    deepEqual(played.ends, ['TransferFailedError', undefined])
+    equal(played.bytes, 0)
+    equal(played.outbox.idle, true)
+  })
+
+  it('is dropped by a close, also before it is tried again; nothing is dialled for it, and nobody is told of a failure', async () => {
+    await using pair = await createPair()
+    const played = new Played(pair)
+    played.refuse = true
+    played.push('one')
+    await until(() => played.dials === 1)
+    played.push('two')
+    played.outbox.close(new TypeError('played'), { reset: true })
+    deepEqual(played.ends, ['TypeError'], 'what waits is told at once')
+    played.push('three')
+    await until(() => played.outbox.idle)
+    equal(played.dials, 1)
+    deepEqual(played.ends, ['TypeError', 'TypeError', 'TypeError'])
+    deepEqual(played.told, [])
+    equal(played.bytes, 0)
+  })
+
+  it('is dropped by a close while its stream is opened: that one is reset', async () => {
+    await using pair = await createPair()
+    const played = new Played(pair)
+    await played.read(pair)
+    const { promise, resolve } = Promise.withResolvers<void>()
+    played.opened = promise
+    played.push('one')
+    await until(() => played.streams.length === 1)
+    played.outbox.close(new TypeError('played'), { reset: false })
+    resolve()
+    await until(() => played.outbox.idle)
+    equal(played.streams[0].stream.status, 'aborted')
+    equal(played.dials, 1)
+    deepEqual(played.frames.flat(), [])
+    deepEqual(played.ends, ['TypeError'])
+    deepEqual(played.told, [])
     equal(played.bytes, 0)
   })
 })
