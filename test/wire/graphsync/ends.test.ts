@@ -357,17 +357,18 @@ describe('graphsync: a peer that cannot be answered', () => {
     const chain = await chainOf(remote, 3)
     const held = gate(remote, chain[1])
     const stop = new AbortController()
-    const other = Promise.withResolvers<ResponseEnd>()
+    let other: ResponseEnd | undefined
     let asked = 0
     await using responder = new Exchange({ libp2p: pair.b, linkSystem: remote })
     responder.addValidator(() => asked++ === 0
       ? { accept: true, onEnd: () => { stop.abort() } }
-      : { accept: true, signal: stop.signal, onEnd: other.resolve })
+      : { accept: true, signal: stop.signal, onEnd: end => { other = end } })
     await responder.start()
     const peer = new RawPeer(pair.a, pair.b.peerId) // takes no stream
     const [id, next] = [1, 2].map(() => crypto.getRandomValues(new Uint8Array(16)))
     await peer.send({ requests: [id, next].map(id => ({ id, type: 'new', root: chain[0], selector: everything })) })
-    equal((await other.promise).error?.name, 'TransferFailedError')
+    await until(() => other != null)
+    equal(other?.error?.name, 'TransferFailedError')
     held.open()
     await (await peer.stream()).close()
     await until(() => peersOf(responder).size === 0)
