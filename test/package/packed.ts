@@ -38,9 +38,10 @@ describe('the packed tarball', { timeout: 300_000 }, () => {
 
   after(async () => rm(folder, { recursive: true, force: true }))
 
-  it('holds what is needed and no more', () => {
+  it('holds what is needed, all that README links to, and no more', async () => {
     const paths = packed.files.map(({ path }) => path)
-    for (const path of ['README.md', 'CHANGELOG.md', 'LICENSE-APACHE', 'LICENSE-MIT', 'package.json', 'docs/PARITY.md']) {
+    const linked = [...(await readFile(join(root, 'README.md'), 'utf8')).matchAll(/\]\(([^)#:]+)[)#]/g)].map(([, path]) => path)
+    for (const path of new Set(['README.md', 'package.json', ...linked])) {
       assert.ok(paths.includes(path), `${path} is not packed`)
     }
     const expected = /^(?:dist\/.+\.(?:js|d\.ts)(?:\.map)?|src\/.+\.ts|docs\/.+\.md|[^/]+\.md|LICENSE-\w+|package\.json)$/
