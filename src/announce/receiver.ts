@@ -171,9 +171,8 @@ export class Receiver implements Startable, AsyncDisposable {
     if (this.closed) { throw new ReceiverClosedError() }
     const admitted = this.admit(announce)
     if (admitted == null) { return }
-    const resent = this.resend(admitted, options)
-    this.deliver(admitted)
-    await resent
+    this.deliver(admitted) // first: the pubsub service may stop us
+    await this.resend(admitted, options)
   }
 
   /** Lets a CID in again, e.g. after a sync that failed; of one publisher, or of all. */

@@ -6,6 +6,7 @@ import { peerIdFromString } from '@libp2p/peer-id'
 import { CID } from 'multiformats/cid'
 import { decodeAnnounce, httpSender, messageAddrs } from '../../src/announce/index.ts'
 import { parseMultiaddrs, peerIdOf } from '../../src/shared/multiaddrs.ts'
+import { inTime } from '../support/hall.ts'
 import { cids, newPeer, vectors } from './kit.ts'
 import type { IncomingHttpHeaders, RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -119,6 +120,29 @@ describe('HTTP sender', () => {
     const deaf = async (): Promise<Response> => await new Promise(() => {})
     await rejects(httpSender({ urls: [url], peerId, timeout: 10, fetch: deaf }).send(message), { name: 'TimeoutError' })
   })
+
+  for (const [when, abortsIn] of [['before it', 'fetch'], ['in the middle of it', 'body']]) {
+    it(`gives up the answer of a fetch that does not heed the signal, aborted ${when}`, async () => {
+      const reason = new Error('enough')
+      const controller = new AbortController()
+      const given = Promise.withResolvers<Response>()
+      const cancelled = Promise.withResolvers<void>()
+      const body = new ReadableStream({
+        pull: () => { controller.abort(reason) }, // and nothing comes
+        cancel: () => { cancelled.resolve() }
+      }, { highWaterMark: 0 })
+      const fetch = async (): Promise<Response> => {
+        if (abortsIn === 'fetch') { controller.abort(reason) }
+        return given.promise
+      }
+      const sending = httpSender({ urls: ['http://127.0.0.1:9'], peerId, fetch }).send(message, controller)
+      if (abortsIn === 'fetch') { await rejects(sending, err => err === reason) }
+      given.resolve(new Response(body))
+      await rejects(sending, err => err === reason)
+      await inTime(cancelled.promise)
+      equal(getEventListeners(controller.signal, 'abort').length, 0)
+    })
+  }
 
   it('ends by abort, with the reason, and leaves no listener', async t => {
     const reason = new Error('enough')

@@ -449,6 +449,20 @@ describe('receiver: life', () => {
     equal(await waiting(receiver), undefined)
   })
 
+  it('keeps nothing that its pubsub was to republish when it stopped it', async () => {
+    const pubsub = new FakePubSub(await newPeer())
+    await using receiver = await newReceiver({ resend: true }, pubsub)
+    let stopping: Promise<void> | undefined
+    pubsub.publish = async () => {
+      stopping = receiver.stop()
+      return { recipients: [] }
+    }
+    await rejects(receiver.direct(many[0], { id: publisher, multiaddrs: [] }), { name: 'ReceiverClosedError' })
+    await stopping
+    await receiver.start()
+    equal(await waiting(receiver), undefined)
+  })
+
   it('is iterated until it is stopped', async () => {
     const receiver = await newReceiver()
     const heard: CID[] = []

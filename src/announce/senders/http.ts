@@ -1,5 +1,6 @@
 import { isPeerId } from '@libp2p/interface'
 import { ANNOUNCE_TIMEOUT, DEFAULT_ANNOUNCE_PATH, USER_AGENT } from '../../shared/constants.ts'
+import { eachPart } from '../../shared/each-part.ts'
 import { AnnounceError, HttpStatusError, InvalidOptionError, TransferFailedError } from '../../shared/errors.ts'
 import { withPeerId } from '../../shared/multiaddrs.ts'
 import { LONGEST_TIMER, positive } from '../../shared/positive.ts'
@@ -82,11 +83,11 @@ export function httpSender (init: HttpSenderInit): AnnounceSender {
   }
 }
 
-async function announce (fetch: typeof globalThis.fetch, url: string, request: RequestInit): Promise<void> {
+async function announce (fetch: typeof globalThis.fetch, url: string, request: RequestInit & { signal: AbortSignal }): Promise<void> {
   try {
     const response = await fetch(url, request)
     const good = response.status === 200 || response.status === 204
-    const answer = await readSome(response).catch(() => '') // the status says it all
+    const answer = await readSome(response, request.signal).catch(() => '') // the status says it all
     if (!good) { throw statusError(response.status, url, answer) }
   } catch (cause) {
     if (cause instanceof HttpStatusError) { throw cause }
@@ -95,19 +96,15 @@ async function announce (fetch: typeof globalThis.fetch, url: string, request: R
 }
 
 /** Reads the body to its end, or to the limit. */
-async function readSome (response: Response): Promise<string> {
+async function readSome (response: Response, signal: AbortSignal): Promise<string> {
   const decoder = new TextDecoder()
   let text = ''
   let size = 0
-  const reader = response.body?.getReader()
-  for (let read = await reader?.read(); read != null && !read.done; read = await reader?.read()) {
-    size += read.value.length
-    if (text.length < MAX_ERROR_TEXT) { text += decoder.decode(read.value.subarray(0, MAX_ERROR_TEXT), { stream: true }) }
-    if (size > MAX_ANSWER) {
-      await reader?.cancel()
-      break
-    }
-  }
+  await eachPart(response, signal, part => {
+    size += part.length
+    if (text.length < MAX_ERROR_TEXT) { text += decoder.decode(part.subarray(0, MAX_ERROR_TEXT), { stream: true }) }
+    return size <= MAX_ANSWER
+  })
   return text.slice(0, MAX_ERROR_TEXT).trim()
 }
 

@@ -1,6 +1,7 @@
 import { concat } from '../../shared/concat.ts'
 import { BlockTooLargeError, DagsyncError, TransferFailedError } from '../../shared/errors.ts'
 import { Deadline } from '../../shared/deadline.ts'
+import { eachPart } from '../../shared/each-part.ts'
 import { stoppedError } from './http-client.ts'
 import { redirectTarget } from './redirects.ts'
 import type { HttpClient, HttpRequestInit, HttpResponse } from './http-client.ts'
@@ -115,27 +116,6 @@ async function readBody (
     return parts.push(part) > 0
   })
   return parts.length === 1 ? new Uint8Array(parts[0]) : concat(parts) // copied: a part may be a little of a big buffer, or a Buffer
-}
-
-/**
- * Ends at the end of the body or when `take` returns false or throws; the stream is read to its end or cancelled. Also by the signal,
- * to which a fetch of the user's may not listen.
- */
-async function eachPart (response: Response, signal: AbortSignal, take: (part: Uint8Array) => boolean): Promise<void> {
-  const reader = response.body?.getReader()
-  const cancel = (): void => { reader?.cancel().catch(() => {}) }
-  signal.addEventListener('abort', cancel)
-  let done = reader == null
-  try {
-    while (!done && !signal.aborted) {
-      const { value } = await reader!.read()
-      done = value == null
-      if (value != null && !take(value)) { return }
-    }
-  } finally {
-    signal.removeEventListener('abort', cancel)
-    if (!done) { await reader?.cancel().catch(() => {}) }
-  }
 }
 
 function failed (url: URL | string, cause: unknown): TransferFailedError {

@@ -51,8 +51,8 @@ export class Peer {
 
   streams = 0
 
-  /** Who keeps it though nothing else does. */
-  held = 0
+  /** Own requests that are not closed: also those that have not asked the peer yet, and may never do. */
+  readonly begun = new Set<OutgoingRequest>()
 
   /** Requests of the peer that were not begun yet. */
   private readonly waiting = new Set<Response>()
@@ -121,7 +121,7 @@ export class Peer {
     clearTimeout(this.flushTimer)
     const unfinished = this.responses.size > 0 || !this.outbox.idle
     for (const response of this.responses.values()) { response.end({ error }) }
-    for (const request of this.requests.values()) {
+    for (const request of this.begun) {
       request.cancel()
       request.fail(error)
     }
@@ -285,7 +285,7 @@ export class Peer {
     this.changed()
     if (this.responses.size === 0) { this.frameSize = FIRST_FRAME }
     const { outbox, builder } = this
-    if (this.streams > 0 || this.held > 0 || this.requests.size > 0 || this.responses.size > 0) { return }
+    if (this.streams > 0 || this.begun.size > 0 || this.requests.size > 0 || this.responses.size > 0) { return }
     if (!outbox.idle || outbox.connected || !builder.empty) { return }
     this.init.total.peers.delete(this)
     this.init.onUnused(this)

@@ -80,8 +80,6 @@ export class OutgoingRequest extends Inflow {
     })
   }
 
-  // ---- the walk
-
   /** Whether the walk has come to the selector's stop link. */
   get metStop (): boolean {
     return this.traversal.metStop
@@ -97,7 +95,7 @@ export class OutgoingRequest extends Inflow {
     const { signal } = this.options
     signal?.throwIfAborted()
     signal?.addEventListener('abort', this.abort)
-    this.peer.held++
+    this.peer.begun.add(this)
     this.onClose = onClose
   }
 
@@ -115,7 +113,7 @@ export class OutgoingRequest extends Inflow {
     if (onClose == null) { return }
     this.onClose = undefined
     this.options.signal?.removeEventListener('abort', this.abort)
-    this.peer.held--
+    this.peer.begun.delete(this)
     this.fail(new TransferFailedError('the request is over'))
     this.ahead.clear()
     this.peer.requests.delete(this.key)
@@ -320,8 +318,9 @@ export class OutgoingRequest extends Inflow {
 
   private goOnline (): void {
     const { peer, id, root, selector, prefix, options: { extensions: given } } = this
-    this.online = true
     this.options.onAsk?.()
+    this.checkAborted()
+    this.online = true // from here on it is to be cancelled
     const skip = Math.max(prefix.length, Number(given?.[DO_NOT_SEND_FIRST_BLOCKS] ?? 0))
     const extensions = {
       // what was sent for another request need not be in our store

@@ -1,4 +1,4 @@
-import { deepEqual, equal, ok, rejects } from 'node:assert/strict'
+import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict'
 import { getEventListeners } from 'node:events'
 import { describe, it } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -12,9 +12,10 @@ import { DEDUP_BY_KEY, DO_NOT_SEND_FIRST_BLOCKS, GRAPHSYNC_PROTOCOL } from '../.
 import { Exchange } from '../../../src/wire/graphsync/exchange.ts'
 import type { OutgoingRequest } from '../../../src/wire/graphsync/request.ts'
 import { peersOf, until, untilHeldBack } from '../../memory/kit.ts'
+import { inTime } from '../../support/hall.ts'
 import { gate } from '../data-transfer/kit.ts'
 import { createPair } from '../nodes.ts'
-import { chainOf, everything, exchangePair, fetchAll, outcome } from './kit.ts'
+import { chainOf, copy, everything, exchangePair, fetchAll, outcome } from './kit.ts'
 import type { ExchangePair } from './kit.ts'
 import { RawPeer } from './raw-peer.ts'
 
@@ -65,6 +66,61 @@ describe('graphsync: a request that is closed while it looks into its own store'
     equal((await fetchAll(pair, other)).cids.length, 1) // by the same stream, which is read in order
     equal(asked, 1)
   })
+})
+
+describe('graphsync: a request that its own onAsk ends', () => {
+  const ends: Record<string, (controller: AbortController) => void> = {
+    aborts: controller => { controller.abort(new Error('played')) },
+    throws: () => { throw new Error('played') }
+  }
+  for (const [how, end] of Object.entries(ends)) {
+    it(`does not go out, nor its cancel: it ${how}`, async () => {
+      await using pair = await createPair()
+      const linkSystem = createLinkSystem()
+      await using requestor = new Exchange({ libp2p: pair.a, linkSystem })
+      await requestor.start()
+      const peer = new RawPeer(pair.b, pair.a.peerId)
+      await peer.start()
+      const controller = new AbortController()
+      const onAsk = (): void => { end(controller) }
+      const root = await absent()
+      const { error } = await outcome(requestor.request(pair.b.peerId, root, everything, { signal: controller.signal, onAsk }))
+      equal(error?.message, 'played')
+      const next = outcome(requestor.request(pair.b.peerId, root, everything))
+      await peer.until(() => peer.requests.some(({ type }) => type === 'new'))
+      deepEqual(peer.requests.map(({ type }) => type), ['new'])
+      equal(peer.requests[0].extensions?.[DEDUP_BY_KEY], undefined) // nothing of before is taken to be under way
+      await requestor.stop()
+      await next
+    })
+  }
+})
+
+describe('graphsync: a request that still walks its own store when its exchange is stopped', () => {
+  const later: Record<string, (stopped: Promise<void>) => Promise<unknown>> = {
+    'answers when that is done': async stopped => stopped,
+    'never answers': async () => Promise.withResolvers<never>().promise
+  }
+  for (const [what, waits] of Object.entries(later)) {
+    it(`ends: by its store, which stops it, and then ${what}`, async () => {
+      await using pair = await exchangePair()
+      const chain = await chainOf(pair.remote, 3)
+      await copy(pair.remote, pair.local, chain.slice(0, 2))
+      const { blockstore } = pair.local
+      const get = blockstore.get.bind(blockstore)
+      blockstore.get = (async function * (...args: Parameters<typeof get>) {
+        await waits(pair.requestor.stop())
+        yield * get(...args) as any
+      }) as any
+      const { error } = await inTime(fetchAll(pair, chain[0]))
+      equal(error?.name, 'TransferFailedError')
+      match(error?.message, /stopped/)
+      equal(peersOf(pair.requestor).size, 0)
+      blockstore.get = get
+      await pair.requestor.start()
+      equal((await fetchAll(pair, chain[0])).cids.length, 3)
+    })
+  }
 })
 
 describe('graphsync: a request whose stream is reset', () => {
