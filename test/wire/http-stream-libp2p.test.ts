@@ -5,7 +5,7 @@ import { Deadline } from '../../src/shared/deadline.ts'
 import { turnOfEventLoop } from '../../src/shared/event-loop.ts'
 import type { StreamReader } from '../../src/wire/streams.ts'
 import { HttpStreamClient } from '../../src/wire/http-stream/client.ts'
-import type { HttpStreamClientInit, StreamRequestInit } from '../../src/wire/http-stream/client.ts'
+import type { Dialer, HttpStreamClientInit, StreamRequestInit } from '../../src/wire/http-stream/client.ts'
 import { endStream } from '../../src/wire/http-stream/end.ts'
 import type { HttpAnswer, HttpRequest } from '../../src/wire/http-stream/handler.ts'
 import { StreamPool } from '../../src/wire/http-stream/pool.ts'
@@ -176,6 +176,23 @@ describe('a client of HTTP over a stream', () => {
     deepEqual((await asked).map(({ status }) => status), [200, 200, 200])
   })
 
+  it('asks on several again after libp2p had given all to others on the node', async () => {
+    const all = Promise.withResolvers<void>()
+    let count = 0
+    await using pair = await served(async () => {
+      if (++count === 5) { all.resolve() }
+      await all.promise // answered only when all are there
+      return answer()
+    })
+    let refused = 0
+    const dialProtocol: Dialer['dialProtocol'] = async (peer, protocols, options) => {
+      if (refused++ < 5) { throw Object.assign(new Error('test'), { name: 'TooManyOutboundProtocolStreamsError' }) }
+      return pair.a.dialProtocol(peer, protocols, options)
+    }
+    const client = new HttpStreamClient({ libp2p: { dialProtocol } })
+    await Promise.all(Array.from({ length: 5 }, async () => client.request(pair.b.peerId, [PROTOCOL], { ...get, timeout: 5_000 })))
+  })
+
   it('lets a pool go whose stream ahead is refused when the last request is over', async () => {
     const opening = Promise.withResolvers<never>()
     const empty = Promise.withResolvers<void>()
@@ -303,6 +320,25 @@ describe('a client of HTTP over a stream', () => {
       await rejects(pair.client.request(pair.b.peerId, [PROTOCOL], { ...get, maxBodySize: 1_000 }), { name })
       await untilStreams(pair.a, PROTOCOL, 0)
       await untilStreams(pair.b, PROTOCOL, 0)
+    }
+  })
+
+  it('reads little of a body that nobody wants, and resets its stream', async () => {
+    for (const start of ['HTTP/1.1 404 Not Found\r\n\r\n', `HTTP/1.1 404 Not Found\r\nContent-Length: ${1e12}\r\n\r\n`]) {
+      let sent = 0
+      const ended = Promise.withResolvers<void>()
+      await using pair = await played(async ({ stream }) => {
+        stream.addEventListener('close', () => { ended.resolve() })
+        stream.send(new TextEncoder().encode(start))
+        for (;; sent += MiB) { // until the client resets the stream
+          stream.send(new Uint8Array(MiB))
+          if (stream.writableNeedsDrain) { await Promise.race([once(stream as any, 'drain', { signal: AbortSignal.timeout(10_000) }), ended.promise]) }
+        }
+      })
+      const { status } = await pair.client.request(pair.b.peerId, [PROTOCOL], { ...get, skipBody: status => status === 404 })
+      equal(status, 404)
+      await ended.promise
+      ok(sent < 16 * MiB, `${sent / MiB} MiB`)
     }
   })
 
@@ -520,6 +556,17 @@ describe('a server of HTTP over a stream', () => {
     for (let i = 0; i < 3; i++) { statuses.push((await pair.client.request(pair.b.peerId, [PROTOCOL], get)).status) }
     deepEqual(statuses, [500, 500, 200])
     await untilStreams(pair.b, PROTOCOL, 1)
+  })
+
+  it('waits for nothing that is made for a client which has reset its stream with the request', async () => {
+    await using pair = await served(({ path }) => path === '/x' ? answer() : new Promise(() => {}))
+    for (let i = 0; i < 100; i++) {
+      const { stream } = await RawStream.open(pair.a, pair.b.peerId, PROTOCOL)
+      stream.send(new TextEncoder().encode('GET /hang HTTP/1.1\r\nHost: x\r\n\r\n'))
+      stream.abort(new Error('test'))
+    }
+    const { status } = await pair.client.request(pair.b.peerId, [PROTOCOL], get)
+    equal(status, 200)
   })
 
   it('aborts the signal of a request when the client is gone', async () => {
