@@ -1,6 +1,7 @@
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict'
 import { getEventListeners, once } from 'node:events'
 import { describe, it } from 'node:test'
+import type { Stream } from '@libp2p/interface'
 import { Deadline } from '../../src/shared/deadline.ts'
 import { turnOfEventLoop } from '../../src/shared/event-loop.ts'
 import type { StreamReader } from '../../src/wire/streams.ts'
@@ -20,6 +21,9 @@ const MiB = 1024 * 1024
 const get: StreamRequestInit = { target: '/x', timeout: 10_000, maxBodySize: 4 * MiB }
 const text = (body: Uint8Array): string => new TextDecoder().decode(body)
 const answer = (body = 'hello'): HttpAnswer => ({ status: 200, headers: [], body: new TextEncoder().encode(body) })
+
+/** What libp2p says where others have all streams of a connection. */
+const refusal = (): Error => Object.assign(new Error('test'), { name: 'TooManyOutboundProtocolStreamsError' })
 
 type Handle = (request: HttpRequest) => HttpAnswer | Promise<HttpAnswer>
 
@@ -186,11 +190,68 @@ describe('a client of HTTP over a stream', () => {
     })
     let refused = 0
     const dialProtocol: Dialer['dialProtocol'] = async (peer, protocols, options) => {
-      if (refused++ < 5) { throw Object.assign(new Error('test'), { name: 'TooManyOutboundProtocolStreamsError' }) }
+      if (refused++ < 5) { throw refusal() }
       return pair.a.dialProtocol(peer, protocols, options)
     }
     const client = new HttpStreamClient({ libp2p: { dialProtocol } })
     await Promise.all(Array.from({ length: 5 }, async () => client.request(pair.b.peerId, [PROTOCOL], { ...get, timeout: 5_000 })))
+  })
+
+  it('lets no request overtake one that was refused a stream', async () => {
+    const asked: string[] = []
+    await using pair = await served(({ path }) => {
+      asked.push(path)
+      return answer()
+    })
+    const refused = Promise.withResolvers<void>()
+    let dials = 0
+    const dialProtocol: Dialer['dialProtocol'] = async (peer, protocols, options) => {
+      if (++dials > 1) { return pair.a.dialProtocol(peer, protocols, options) }
+      setImmediate(refused.resolve)
+      throw refusal()
+    }
+    const client = new HttpStreamClient({ libp2p: { dialProtocol } })
+    const first = client.request(pair.b.peerId, [PROTOCOL], { ...get, target: '/first' })
+    await refused.promise
+    await Promise.all([first, client.request(pair.b.peerId, [PROTOCOL], { ...get, target: '/second' })])
+    deepEqual(asked, ['/first', '/second'])
+  })
+
+  it('gives a stream that was opened ahead to whoever waits first', async () => {
+    await using pair = await played(() => {})
+    const stream = await pair.a.dialProtocol(pair.b.peerId, PROTOCOL)
+    const openings = [Promise.withResolvers<Stream>(), Promise.withResolvers<Stream>()]
+    let opened = 0
+    const pool = new StreamPool({
+      open: async () => openings[opened++].promise, idleTimeout: 1_000, maxIdle: 2, onIdle: () => {}, onEmpty: () => {}
+    })
+    const deadlines = [new Deadline('test', 5_000), new Deadline('test', 5_000)]
+    const order: number[] = []
+    const ask = async (i: number): Promise<void> => {
+      const stream = await pool.acquire(deadlines[i], false)
+      order.push(i)
+      pool.release(stream)
+    }
+    const first = ask(0)
+    pool.prepare(1_000)
+    openings[0].reject(refusal())
+    await turnOfEventLoop()
+    const second = ask(1)
+    openings[1].resolve(stream)
+    await Promise.all([first, second])
+    deepEqual(order, [0, 1])
+    for (const deadline of deadlines) { deadline.clear() }
+    pool.stop(new Error('test'))
+  })
+
+  it('opens nothing ahead when it is stopped', async () => {
+    let opened = 0
+    const pool = new StreamPool({
+      open: async () => { throw new Error(`${++opened}`) }, idleTimeout: 1_000, maxIdle: 2, onIdle: () => {}, onEmpty: () => {}
+    })
+    pool.stop(new Error('test'))
+    pool.prepare(1_000)
+    equal(opened, 0)
   })
 
   it('lets a pool go whose stream ahead is refused when the last request is over', async () => {
@@ -202,7 +263,7 @@ describe('a client of HTTP over a stream', () => {
     pool.enter()
     pool.prepare(1_000)
     pool.exit()
-    opening.reject(Object.assign(new Error('test'), { name: 'TooManyOutboundProtocolStreamsError' }))
+    opening.reject(refusal())
     const timer = setTimeout(() => { empty.reject(new Error('it is kept')) }, 2_000)
     await empty.promise
     clearTimeout(timer)
@@ -274,6 +335,20 @@ describe('a client of HTTP over a stream', () => {
       await rejects(pair.client.request(pair.b.peerId, [PROTOCOL], get), { code: /ERR_INVALID_MESSAGE|ERR_TRANSFER_FAILED/ })
       deepEqual([pair.raw.streams.length, pair.raw.requests.length], [2, 3])
     }
+  })
+
+  it('asks again on a new stream, however many it has kept', async () => {
+    const both = Promise.withResolvers<void>()
+    await using pair = await played(async (stream, count) => {
+      if (count > 2) { return stream.stream.abort(new Error('test')) }
+      if (count === 2) { both.resolve() }
+      await both.promise
+      stream.write(response('hello'))
+    })
+    const ask = async (): Promise<unknown> => pair.client.request(pair.b.peerId, [PROTOCOL], get)
+    await Promise.all([ask(), ask()])
+    await rejects(ask(), { name: 'TransferFailedError' })
+    deepEqual([pair.raw.streams.length, pair.raw.requests.length], [3, 4])
   })
 
   it('keeps the new stream that it asked again on, and ends it when it is stopped', async () => {

@@ -80,7 +80,7 @@ export class StreamPool {
 
   /** Begins to open a stream for the next request, unless there are enough. */
   prepare (timeout: number): void {
-    if (this.ahead.length + this.idle.length >= this.init.maxIdle || !this.hasRoom) { return }
+    if (this.stopped || this.ahead.length + this.idle.length >= this.init.maxIdle || !this.hasRoom) { return }
     const deadline = new Deadline('timeout', timeout)
     this.aheadDeadlines.add(deadline)
     this.count++
