@@ -144,7 +144,7 @@ describe('reading HTTP/1.1', () => {
     const body = new WeakRef(parser.takeBody())
     await turnOfEventLoop()
     globalThis.gc?.()
-    deepEqual([body.deref(), parser.done], [undefined, true])
+    ok(body.deref() == null && parser.done)
   })
 
   it('takes a head of 16 KiB, and none that is longer, in chunks of any size', () => {
