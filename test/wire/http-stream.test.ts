@@ -156,6 +156,14 @@ describe('reading HTTP/1.1', () => {
     }
   })
 
+  it('skips 8 interim answers, and refuses more, broken chunks that nobody wants and control characters', () => {
+    const interim = 'HTTP/1.1 103 Early Hints\r\n\r\n'
+    equal(read(`${interim.repeat(8)}${OK}Content-Length: 2\r\n\r\nhi`).body, 'hi')
+    throws(() => read(`${interim.repeat(9)}${OK}Content-Length: 2\r\n\r\nhi`), { name: 'InvalidMessageError' })
+    throws(() => read(`${OK}Transfer-Encoding: chunked\r\n\r\nx\r\n`, { skipBody: () => true }), { name: 'InvalidMessageError' })
+    throws(() => read(`${OK}X: a\x7fb\r\n\r\n`), { name: 'InvalidMessageError' })
+  })
+
   it('refuses a head without end', () => {
     throws(() => read(`${OK}${'X: y\r\n'.repeat(5000)}`, { step: 1000 }), { name: 'InvalidMessageError', message: /16384/ })
   })
