@@ -1,4 +1,6 @@
 import { describe, it } from 'node:test'
+import { promisify } from 'node:util'
+import { gzip } from 'node:zlib'
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict'
 import { setImmediate as turn } from 'node:timers/promises'
 import * as dagJson from '@ipld/dag-json'
@@ -15,6 +17,7 @@ import type { LinkSystem, Prefetch } from '../../src/shared/types.ts'
 import { exploreAll, exploreRecursive, exploreRecursiveEdge } from '../../src/traversal/builders.ts'
 import { alive } from '../memory/kit.ts'
 import { inTime, randomPeer, until } from '../support/hall.ts'
+import { publish } from './httpsync-servers.ts'
 
 const ALL = exploreRecursive({ none: {} }, exploreAll(exploreRecursiveEdge()))
 const KIB = 1024
@@ -139,6 +142,33 @@ describe('what is fetched ahead', () => {
     gate.resolve()
     await inTime(syncing)
     deepEqual(syncer.asked.texts.toSorted(), [root, ...parents, ...large].map(String).sort())
+  })
+
+  it('is asked for once where it comes zipped, and all of it together', async () => {
+    const remote = createLinkSystem()
+    const leaves = await blocks(remote, 12, 100_000, 'leaf')
+    const root = await remote.store(leaves)
+    const gate = Promise.withResolvers<void>()
+    const asked: string[] = []
+    const answer = async (text: string): Promise<Uint8Array> => {
+      const [bytes] = await Array.fromAsync(remote.blockstore.get(CID.parse(text)))
+      if (text !== String(root)) { await gate.promise }
+      return promisify(gzip)(bytes)
+    }
+    await using publisher = await publish(remote, root, (text, res) => {
+      asked.push(text)
+      res.setHeader('Content-Encoding', 'gzip')
+      void answer(text).then(body => { res.end(body) }, () => { res.destroy() })
+      return true
+    })
+    const { peerId, addr } = publisher
+    await using syncer = new HttpSyncer({ linkSystem: createLinkSystem() }, { peerId, addrs: [addr], httpRetry: false })
+    const syncing = syncer.sync(root, ALL)
+    syncing.catch(() => {})
+    await until(() => asked.length === 1 + leaves.length)
+    gate.resolve()
+    await inTime(syncing)
+    deepEqual(asked.toSorted(), [root, ...leaves].map(String).sort())
   })
 
   it('is looked into at no more than 64 blocks of one walk, whose links are kept', async () => {

@@ -303,6 +303,10 @@ describe('the preferred address', () => {
     equal(bases.first(180_000), a)
     bases.succeeded(a)
     equal(bases.worked?.toString(), '/dns/a/tcp/1/http')
+    bases.failed(a, 200_000)
+    bases.succeeded(b)
+    equal(bases.first(259_999), b)
+    equal(bases.first(260_000), a) // a minute again: it has answered between
   })
 })
 

@@ -259,6 +259,16 @@ for (const carrier of carriers) {
       }
     })
 
+    it('asks for a head again that was not good, and not whether it has changed', async () => {
+      await using publisher = await carrier.publish(createLinkSystem(), undefined, (resource, res) => {
+        if (resource === 'head') { res.setHeader('ETag', '"1"').end('{}') }
+        return resource === 'head'
+      })
+      await using syncer = syncerFor(publisher)
+      for (let i = 0; i < 2; i++) { await rejects(syncer.head(), { name: 'InvalidSignedHeadError' }) }
+      deepEqual(publisher.headers.map(headers => headers['if-none-match']), [undefined, undefined])
+    })
+
     it('verifies a head once while the publisher says that it is the same', async () => {
       const linkSystem = createLinkSystem()
       const root = await linkSystem.store({})

@@ -3,6 +3,7 @@ import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib'
 import { USER_AGENT } from '../../src/shared/constants.ts'
+import { BlockTooLargeError } from '../../src/shared/errors.ts'
 import { createHttpClient as createPlatformClient } from '../../src/syncers/httpsync/client.ts'
 import { createHttpClient } from '../../src/syncers/httpsync/client.node.ts'
 import { Connection } from '../../src/syncers/httpsync/connection.node.ts'
@@ -276,12 +277,29 @@ describe('HTTP client over sockets, on the wire', () => {
     }
   })
 
+  it('tells how much it holds while it unzips, and ends where that is too much', async () => {
+    const body = gzipSync(Buffer.alloc(100_000))
+    await using server = await httpServer((_, res) => { res.setHeader('content-encoding', 'gzip').end(body) })
+    const client = createHttpClient()
+    for (const most of [1_000_000, 50_000]) {
+      const told: number[] = []
+      const problem = new BlockTooLargeError('ahead', most)
+      const onBody = (size: number): void => { told.push(size); if (size > most) { throw problem } }
+      const asking = client.request(server.url, { ...init, maxBodySize: 1_000_000, onBody })
+      if (most > 100_000) { equal((await asking).body.length, 100_000) } else { await rejects(asking, error => error === problem) }
+      const held = Math.min(most, 100_000)
+      ok(told.at(-1)! >= held && told.at(-1)! < held + 32_768, `${told.at(-1)} of ${held} bytes`)
+      equal(told.filter(size => size > most).length, most > 100_000 ? 0 : 1)
+    }
+    await client.stop()
+  })
+
   it('leaves its connection to others when it is aborted while it unzips', async () => {
     await using server = await httpServer((_, res) => { res.setHeader('content-encoding', 'gzip').end(gzipSync('x')) })
     const client = createHttpClient()
     const controller = new AbortController()
-    // told of what may come out before it unzips
-    const onBody = (size: number): void => { if (size === init.maxBodySize) { controller.abort() } }
+    const zipped = gzipSync('x').length
+    const onBody = (size: number): void => { if (size > zipped) { controller.abort() } }
     await client.request(server.url, { ...init, signal: controller.signal, onBody }).catch(() => {})
     ok(controller.signal.aborted)
     equal(text((await client.request(server.url, init)).body), 'x')

@@ -350,6 +350,21 @@ describe('publishers on one node', async () => {
     await first.stop()
   })
 
+  it('answer from the moment that the node takes streams for them', async () => {
+    const key = await generateKeyPair('Ed25519')
+    const libp2p = await node(key)
+    const { handle } = libp2p
+    let head: string | undefined
+    libp2p.handle = async (...args) => {
+      await handle.apply(libp2p, args)
+      if (args[0] === PROTOCOL) { head = await headOf(libp2p) } // as where the node's peer store is slow to note the protocol
+    }
+    const linkSystem = createLinkSystem()
+    const [root] = await chain(linkSystem, 1)
+    await using publisher = await createPublisher({ libp2p, linkSystem, privateKey: key }, { topic: '/t', root, senders: [] })
+    equal(head, String(publisher.root))
+  })
+
   it('leave the protocol to another handler when told to, and say so when not', async () => {
     const libp2p = await node(key)
     await libp2p.handle(PROTOCOL, () => {})

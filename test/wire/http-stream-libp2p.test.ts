@@ -1,11 +1,12 @@
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict'
 import { getEventListeners, once } from 'node:events'
 import { describe, it } from 'node:test'
+import type { Stream } from '@libp2p/interface'
 import { Deadline } from '../../src/shared/deadline.ts'
 import { turnOfEventLoop } from '../../src/shared/event-loop.ts'
 import type { StreamReader } from '../../src/wire/streams.ts'
 import { HttpStreamClient } from '../../src/wire/http-stream/client.ts'
-import type { HttpStreamClientInit, StreamRequestInit } from '../../src/wire/http-stream/client.ts'
+import type { Dialer, HttpStreamClientInit, StreamRequestInit } from '../../src/wire/http-stream/client.ts'
 import { endStream } from '../../src/wire/http-stream/end.ts'
 import type { HttpAnswer, HttpRequest } from '../../src/wire/http-stream/handler.ts'
 import { StreamPool } from '../../src/wire/http-stream/pool.ts'
@@ -20,6 +21,9 @@ const MiB = 1024 * 1024
 const get: StreamRequestInit = { target: '/x', timeout: 10_000, maxBodySize: 4 * MiB }
 const text = (body: Uint8Array): string => new TextDecoder().decode(body)
 const answer = (body = 'hello'): HttpAnswer => ({ status: 200, headers: [], body: new TextEncoder().encode(body) })
+
+/** What libp2p says where others have all streams of a connection. */
+const refusal = (): Error => Object.assign(new Error('test'), { name: 'TooManyOutboundProtocolStreamsError' })
 
 type Handle = (request: HttpRequest) => HttpAnswer | Promise<HttpAnswer>
 
@@ -176,6 +180,80 @@ describe('a client of HTTP over a stream', () => {
     deepEqual((await asked).map(({ status }) => status), [200, 200, 200])
   })
 
+  it('asks on several again after libp2p had given all to others on the node', async () => {
+    const all = Promise.withResolvers<void>()
+    let count = 0
+    await using pair = await served(async () => {
+      if (++count === 5) { all.resolve() }
+      await all.promise // answered only when all are there
+      return answer()
+    })
+    let refused = 0
+    const dialProtocol: Dialer['dialProtocol'] = async (peer, protocols, options) => {
+      if (refused++ < 5) { throw refusal() }
+      return pair.a.dialProtocol(peer, protocols, options)
+    }
+    const client = new HttpStreamClient({ libp2p: { dialProtocol } })
+    await Promise.all(Array.from({ length: 5 }, async () => client.request(pair.b.peerId, [PROTOCOL], { ...get, timeout: 5_000 })))
+  })
+
+  it('lets no request overtake one that was refused a stream', async () => {
+    const asked: string[] = []
+    await using pair = await served(({ path }) => {
+      asked.push(path)
+      return answer()
+    })
+    const refused = Promise.withResolvers<void>()
+    let dials = 0
+    const dialProtocol: Dialer['dialProtocol'] = async (peer, protocols, options) => {
+      if (++dials > 1) { return pair.a.dialProtocol(peer, protocols, options) }
+      setImmediate(refused.resolve)
+      throw refusal()
+    }
+    const client = new HttpStreamClient({ libp2p: { dialProtocol } })
+    const first = client.request(pair.b.peerId, [PROTOCOL], { ...get, target: '/first' })
+    await refused.promise
+    await Promise.all([first, client.request(pair.b.peerId, [PROTOCOL], { ...get, target: '/second' })])
+    deepEqual(asked, ['/first', '/second'])
+  })
+
+  it('gives a stream that was opened ahead to whoever waits first', async () => {
+    await using pair = await played(() => {})
+    const stream = await pair.a.dialProtocol(pair.b.peerId, PROTOCOL)
+    const openings = [Promise.withResolvers<Stream>(), Promise.withResolvers<Stream>()]
+    let opened = 0
+    const pool = new StreamPool({
+      open: async () => openings[opened++].promise, idleTimeout: 1_000, maxIdle: 2, onIdle: () => {}, onEmpty: () => {}
+    })
+    const deadlines = [new Deadline('test', 5_000), new Deadline('test', 5_000)]
+    const order: number[] = []
+    const ask = async (i: number): Promise<void> => {
+      const stream = await pool.acquire(deadlines[i], false)
+      order.push(i)
+      pool.release(stream)
+    }
+    const first = ask(0)
+    pool.prepare(1_000)
+    openings[0].reject(refusal())
+    await turnOfEventLoop()
+    const second = ask(1)
+    openings[1].resolve(stream)
+    await Promise.all([first, second])
+    deepEqual(order, [0, 1])
+    for (const deadline of deadlines) { deadline.clear() }
+    pool.stop(new Error('test'))
+  })
+
+  it('opens nothing ahead when it is stopped', async () => {
+    let opened = 0
+    const pool = new StreamPool({
+      open: async () => { throw new Error(`${++opened}`) }, idleTimeout: 1_000, maxIdle: 2, onIdle: () => {}, onEmpty: () => {}
+    })
+    pool.stop(new Error('test'))
+    pool.prepare(1_000)
+    equal(opened, 0)
+  })
+
   it('lets a pool go whose stream ahead is refused when the last request is over', async () => {
     const opening = Promise.withResolvers<never>()
     const empty = Promise.withResolvers<void>()
@@ -185,7 +263,7 @@ describe('a client of HTTP over a stream', () => {
     pool.enter()
     pool.prepare(1_000)
     pool.exit()
-    opening.reject(Object.assign(new Error('test'), { name: 'TooManyOutboundProtocolStreamsError' }))
+    opening.reject(refusal())
     const timer = setTimeout(() => { empty.reject(new Error('it is kept')) }, 2_000)
     await empty.promise
     clearTimeout(timer)
@@ -259,6 +337,20 @@ describe('a client of HTTP over a stream', () => {
     }
   })
 
+  it('asks again on a new stream, however many it has kept', async () => {
+    const both = Promise.withResolvers<void>()
+    await using pair = await played(async (stream, count) => {
+      if (count > 2) { return stream.stream.abort(new Error('test')) }
+      if (count === 2) { both.resolve() }
+      await both.promise
+      stream.write(response('hello'))
+    })
+    const ask = async (): Promise<unknown> => pair.client.request(pair.b.peerId, [PROTOCOL], get)
+    await Promise.all([ask(), ask()])
+    await rejects(ask(), { name: 'TransferFailedError' })
+    deepEqual([pair.raw.streams.length, pair.raw.requests.length], [3, 4])
+  })
+
   it('keeps the new stream that it asked again on, and ends it when it is stopped', async () => {
     await using pair = await played((stream, count) => {
       if (count % 3 === 2) { stream.stream.abort(new Error('test')) } else { stream.write(response('hello')) }
@@ -303,6 +395,25 @@ describe('a client of HTTP over a stream', () => {
       await rejects(pair.client.request(pair.b.peerId, [PROTOCOL], { ...get, maxBodySize: 1_000 }), { name })
       await untilStreams(pair.a, PROTOCOL, 0)
       await untilStreams(pair.b, PROTOCOL, 0)
+    }
+  })
+
+  it('reads little of a body that nobody wants, and resets its stream', async () => {
+    for (const start of ['HTTP/1.1 404 Not Found\r\n\r\n', `HTTP/1.1 404 Not Found\r\nContent-Length: ${1e12}\r\n\r\n`]) {
+      let sent = 0
+      const ended = Promise.withResolvers<void>()
+      await using pair = await played(async ({ stream }) => {
+        stream.addEventListener('close', () => { ended.resolve() })
+        stream.send(new TextEncoder().encode(start))
+        for (;; sent += MiB) { // until the client resets the stream
+          stream.send(new Uint8Array(MiB))
+          if (stream.writableNeedsDrain) { await Promise.race([once(stream as any, 'drain', { signal: AbortSignal.timeout(10_000) }), ended.promise]) }
+        }
+      })
+      const { status } = await pair.client.request(pair.b.peerId, [PROTOCOL], { ...get, skipBody: status => status === 404 })
+      equal(status, 404)
+      await ended.promise
+      ok(sent < 16 * MiB, `${sent / MiB} MiB`)
     }
   })
 
@@ -520,6 +631,17 @@ describe('a server of HTTP over a stream', () => {
     for (let i = 0; i < 3; i++) { statuses.push((await pair.client.request(pair.b.peerId, [PROTOCOL], get)).status) }
     deepEqual(statuses, [500, 500, 200])
     await untilStreams(pair.b, PROTOCOL, 1)
+  })
+
+  it('waits for nothing that is made for a client which has reset its stream with the request', async () => {
+    await using pair = await served(({ path }) => path === '/x' ? answer() : new Promise(() => {}))
+    for (let i = 0; i < 100; i++) {
+      const { stream } = await RawStream.open(pair.a, pair.b.peerId, PROTOCOL)
+      stream.send(new TextEncoder().encode('GET /hang HTTP/1.1\r\nHost: x\r\n\r\n'))
+      stream.abort(new Error('test'))
+    }
+    const { status } = await pair.client.request(pair.b.peerId, [PROTOCOL], get)
+    equal(status, 200)
   })
 
   it('aborts the signal of a request when the client is gone', async () => {

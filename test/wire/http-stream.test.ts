@@ -1,6 +1,7 @@
 import { describe, it } from 'node:test'
 import { deepEqual, equal, ok, throws } from 'node:assert/strict'
 import fc from 'fast-check'
+import { turnOfEventLoop } from '../../src/shared/event-loop.ts'
 import { parseRequestHead, parseResponseHead, writeRequestHead, writeResponseHead } from '../../src/wire/http-stream/head.ts'
 import { HttpParser } from '../../src/wire/http-stream/parser.ts'
 import type { MessageOptions } from '../../src/wire/http-stream/parser.ts'
@@ -134,6 +135,33 @@ describe('reading HTTP/1.1', () => {
   it('takes spaces and tabs around a value for nothing, and no other character', () => {
     equal(read(`${OK}X: \t\xa0a\xa0\t \r\nContent-Length: 0\r\n\r\n`).parser.headers.get('x'), '\xa0a\xa0')
     throws(() => read(`${OK}Content-Length: \xa05\r\n\r\nhello`), { name: 'InvalidMessageError' })
+  })
+
+  it('holds no body that was taken', async () => {
+    const parser = new HttpParser('response')
+    parser.begin({ maxBodySize: 100_000 })
+    parser.push(bytes(`${OK}Content-Length: 100000\r\n\r\n${'x'.repeat(100_000)}`))
+    const body = new WeakRef(parser.takeBody())
+    await turnOfEventLoop()
+    globalThis.gc?.()
+    ok(body.deref() == null && parser.done)
+  })
+
+  it('takes a head of 16 KiB, and none that is longer, in chunks of any size', () => {
+    const head = (size: number): string => `${OK}Content-Length: 0\r\nX: ${'y'.repeat(size - OK.length - 26)}\r\n\r\n`
+    for (const step of [1, 1_000, Infinity]) {
+      const { parser, used } = read(head(16_384), { step })
+      deepEqual([parser.done, used], [true, 16_384])
+      throws(() => read(head(16_385), { step }), { name: 'InvalidMessageError', message: /16384/ })
+    }
+  })
+
+  it('skips 8 interim answers, and refuses more, broken chunks that nobody wants and control characters', () => {
+    const interim = 'HTTP/1.1 103 Early Hints\r\n\r\n'
+    equal(read(`${interim.repeat(8)}${OK}Content-Length: 2\r\n\r\nhi`).body, 'hi')
+    throws(() => read(`${interim.repeat(9)}${OK}Content-Length: 2\r\n\r\nhi`), { name: 'InvalidMessageError' })
+    throws(() => read(`${OK}Transfer-Encoding: chunked\r\n\r\nx\r\n`, { skipBody: () => true }), { name: 'InvalidMessageError' })
+    throws(() => read(`${OK}X: a\x7fb\r\n\r\n`), { name: 'InvalidMessageError' })
   })
 
   it('refuses a head without end', () => {

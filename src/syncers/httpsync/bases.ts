@@ -20,7 +20,7 @@ export class Base {
   readonly addr: Multiaddr | undefined
 
   /** Prefixes to ask in turn, as whole URLs; the first one alone once `known`. */
-  protected readonly prefixes: string[]
+  private prefixes: string[]
   known = false
 
   constructor (prefixes: string[], addr?: Multiaddr) {
@@ -45,10 +45,7 @@ export class Base {
   /** It answered under this prefix, so this is the one. */
   settle (prefix: string): void {
     this.known = true
-    if (prefix === this.prefix) { return }
-    const at = this.prefixes.indexOf(prefix)
-    if (at !== -1) { this.prefixes.splice(at, 1) }
-    this.prefixes.unshift(prefix)
+    if (prefix !== this.prefix) { this.prefixes = [prefix, ...this.prefixes.filter(other => other !== prefix)] }
   }
 }
 
@@ -100,7 +97,7 @@ export class Bases {
 
   /** Where a request begins: what worked last, or what is preferred when it is time to look again. */
   first (now = performance.now()): Base {
-    return this.current !== this.list[0] && now >= this.recheckAt ? this.list[0] : this.current
+    return now >= this.recheckAt ? this.list[0] : this.current
   }
 
   /** The others, preferred ones first. */

@@ -1,7 +1,8 @@
 import { lookup } from 'node:dns'
 import { isIP } from 'node:net'
 import { promisify } from 'node:util'
-import { unzip } from 'node:zlib'
+import { createUnzip } from 'node:zlib'
+import { concat } from '../../shared/concat.ts'
 import { BlockTooLargeError, DagsyncError, TransferFailedError } from '../../shared/errors.ts'
 import { USER_AGENT } from '../../shared/constants.ts'
 import { isPublicIp } from '../../shared/multiaddrs.ts'
@@ -18,8 +19,6 @@ import type { LookupFunction } from 'node:net'
 export type { HttpClient, HttpClientInit, HttpRequestInit, HttpResponse } from './http-client.ts'
 
 const SWEEP_INTERVAL = 1000
-
-const unzipped = promisify(unzip)
 
 type AllowIp = (ip: string) => boolean
 
@@ -150,16 +149,17 @@ async function decoded (response: HttpResponse, { maxBodySize, onBody }: HttpReq
   if (encoding !== 'gzip' && encoding !== 'x-gzip' && encoding !== 'deflate') {
     throw new TransferFailedError(`${response.url}: unknown content encoding ${encoding}`)
   }
-  try {
-    onBody?.(maxBodySize) // nobody knows before
-    const body = await unzipped(response.body, { maxOutputLength: maxBodySize })
-    return { ...response, body: new Uint8Array(body) }
-  } catch (err) {
-    if ((err as { code?: string }).code === 'ERR_BUFFER_TOO_LARGE') {
-      throw new BlockTooLargeError(response.url, maxBodySize)
-    }
-    throw err
+  const parts: Uint8Array[] = []
+  let size = 0
+  const unzipping = createUnzip()
+  unzipping.end(response.body)
+  for await (const part of unzipping) { // of 16 KiB at most
+    size += part.length
+    if (size > maxBodySize) { throw new BlockTooLargeError(response.url, maxBodySize) }
+    onBody?.(response.body.length + size) // nobody knows before how much it is
+    parts.push(part)
   }
+  return { ...response, body: parts.length === 1 ? new Uint8Array(parts[0]) : concat(parts) } // copied: it may be part of a buffer
 }
 
 /** What the socket connects to is what was checked: there is no second look-up. */

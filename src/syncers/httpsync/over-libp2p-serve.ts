@@ -65,13 +65,14 @@ class HttpNode implements HttpHandler {
       if (first && this.handlers.length > 0) {
         throw new InvalidOptionError('ipnisync', 'is served by another publisher of this node: one peer has one head over libp2p streams')
       }
+      this.handlers.push(handler) // requests come before start() is over
       try {
         await this.server.start()
       } catch (cause: any) {
+        this.handlers.pop()
         if (cause?.name !== 'DuplicateProtocolHandlerError') { throw cause }
         throw new InvalidOptionError('ipnisync', `finds ${HTTP_STREAM_PROTOCOL} taken on this node: switch it off (false), or the other handler`, { cause })
       }
-      this.handlers.push(handler)
     })
   }
 

@@ -69,7 +69,8 @@ export class StreamPool {
       if (kept.reusable) { return kept }
       kept.end()
     }
-    return !fresh && this.ahead.length > 0 && this.waiters.size === 0 ? this.fromAhead(deadline) : this.another(deadline)
+    const opening = this.waiters.size === 0 ? this.ahead.shift() : undefined
+    return opening != null ? this.fromAhead(opening, deadline) : this.another(deadline)
   }
 
   /** Gives a stream back. */
@@ -79,7 +80,7 @@ export class StreamPool {
 
   /** Begins to open a stream for the next request, unless there are enough. */
   prepare (timeout: number): void {
-    if (this.ahead.length + this.idle.length >= this.init.maxIdle || !this.hasRoom) { return }
+    if (this.stopped || this.ahead.length + this.idle.length >= this.init.maxIdle || !this.hasRoom) { return }
     const deadline = new Deadline('timeout', timeout)
     this.aheadDeadlines.add(deadline)
     this.count++
@@ -123,8 +124,7 @@ export class StreamPool {
   }
 
   /** One that is being opened, when it is there. */
-  private async fromAhead (deadline: Deadline): Promise<ClientStream> {
-    const opening = this.ahead.shift() as Promise<ClientStream | undefined>
+  private async fromAhead (opening: Promise<ClientStream | undefined>, deadline: Deadline): Promise<ClientStream> {
     const gone = Promise.withResolvers<never>()
     deadline.onEnd = gone.reject
     try {
@@ -168,6 +168,7 @@ export class StreamPool {
       stream = new ClientStream(await this.init.open(controller.signal), this.onEnd)
       if (stream.gone) { this.onEnd(stream, true) }
       deadline.check()
+      this.admit()
       return stream
     } catch (err) {
       if (stream != null) { stream.destroy(err) } else if (isRefused(err)) { this.refused() } else { this.leave() }
@@ -237,12 +238,17 @@ export class StreamPool {
     this.count--
     this.retry ??= setTimeout(() => {
       this.retry = undefined
-      const [next] = this.waiters
-      if (next == null || this.count >= MAX_STREAMS) { return }
-      this.count++
-      next.resolve(undefined)
+      this.admit()
     }, REFUSED_DELAY)
     this.checkEmpty()
+  }
+
+  /** Those that were refused go on, one after the other. */
+  private admit (): void {
+    const [next] = this.waiters
+    if (next == null || this.retry != null || this.count >= MAX_STREAMS) { return }
+    this.count++
+    next.resolve(undefined)
   }
 }
 

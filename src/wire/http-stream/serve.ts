@@ -82,7 +82,7 @@ class ServerStream {
 
   async run (): Promise<void> {
     const onClose = (): void => {
-      this.onGone?.(new DagsyncError('the stream is closed'))
+      this.onGone?.(closedError())
       this.controller.abort()
     }
     this.stream.addEventListener('close', onClose)
@@ -151,6 +151,7 @@ class ServerStream {
   private async limited<T> (promise: Promise<T>): Promise<T> {
     const { promise: gone, reject } = Promise.withResolvers<never>()
     this.onGone = reject
+    if (this.controller.signal.aborted) { reject(closedError()) } // it was reset while we came here: no event tells
     this.limit.begin()
     try {
       return await Promise.race([promise, gone])
@@ -180,6 +181,10 @@ class ServerStream {
       this.room.give(bytes)
     }
   }
+}
+
+function closedError (): DagsyncError {
+  return new DagsyncError('the stream is closed')
 }
 
 function pieces (head: string, body?: Uint8Array): Uint8Array[] {
