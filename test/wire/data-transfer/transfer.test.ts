@@ -1,11 +1,13 @@
 import { deepEqual, equal, ok, rejects, throws } from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import type { TestContext } from 'node:test'
+import type { Stream } from '@libp2p/interface'
 import type { CID } from 'multiformats/cid'
 import type { LinkSystem } from '../../../src/shared/types.ts'
 import type { GraphsyncBlock } from '../../../src/shared/types/graphsync.ts'
 import { turnOfEventLoop } from '../../../src/shared/event-loop.ts'
 import { createLinkSystem } from '../../../src/store/link-system.ts'
-import { DATA_TRANSFER_EXTENSION, DATA_TRANSFER_PROTOCOL, TransferType } from '../../../src/wire/data-transfer/constants.ts'
+import { DATA_TRANSFER_EXTENSION, DATA_TRANSFER_PROTOCOL, MESSAGE_TIMEOUT, TransferType } from '../../../src/wire/data-transfer/constants.ts'
 import { createDataTransfer } from '../../../src/wire/data-transfer/index.ts'
 import { Manager } from '../../../src/wire/data-transfer/manager.ts'
 import { Network } from '../../../src/wire/data-transfer/network.ts'
@@ -541,6 +543,68 @@ describe('data transfer: messages of its own', () => {
       await manager.stop()
       await until(() => stream.status === 'reset')
       equal(inbound.size, 0)
+    })
+  })
+})
+
+describe('data transfer: messages and probes', () => {
+  /** A network on a, and what b has of it; the timers of a message that are still to fire. */
+  async function played (
+    t: TestContext, play: (network: Network, raw: RawTransferPeer, timers: Set<unknown>) => Promise<void>, opened: (stream: Stream) => void
+  ): Promise<void> {
+    await using pair = await createPair()
+    const near = pair.a
+    const raw = new RawTransferPeer(pair.b, near.peerId)
+    await raw.start()
+    const libp2p = Object.assign(Object.create(near), {
+      dialProtocol: async (...args: Parameters<typeof near.dialProtocol>) => {
+        const stream = await near.dialProtocol(...args)
+        opened(stream)
+        return stream
+      }
+    })
+    const network = new Network({ libp2p, openTimeout: 1_000, onMessage: () => {} })
+    const timers = new Set<unknown>()
+    const [set, clear] = [globalThis.setTimeout, globalThis.clearTimeout]
+    t.mock.method(globalThis, 'setTimeout', (callback: () => void, ms: number) => {
+      const timer = set(callback, ms)
+      if (ms === MESSAGE_TIMEOUT) { timers.add(timer) }
+      return timer
+    })
+    t.mock.method(globalThis, 'clearTimeout', (timer: NodeJS.Timeout) => {
+      timers.delete(timer)
+      clear(timer)
+    })
+    await play(network, raw, timers)
+    await network.stop()
+  }
+
+  it('close their streams, and leave nothing behind', async t => {
+    const streams: Stream[] = []
+    await played(t, async (network, raw, timers) => {
+      await network.probe(raw.node.peerId, {})
+      network.send(raw.node.peerId, requestOf({ type: TransferType.cancel, transferId: 7n }))
+      await raw.until(() => raw.messages.length === 1)
+      await until(() => streams.length === 2 && streams.every(({ status }) => status === 'closed'))
+      equal(timers.size, 0)
+      equal((network as any).sending.size, 0)
+    }, stream => { streams.push(stream) })
+  })
+
+  it('leave nothing behind on a stream that is reset just as it has taken all', async t => {
+    let resets = 0
+    await played(t, async (network, raw, timers) => {
+      network.send(raw.node.peerId, requestOf({ type: TransferType.new, voucherType: 'Ticket', voucher: new Uint8Array(900_000) }))
+      await until(() => resets === 1 && (network as any).sending.size === 0)
+      equal(timers.size, 0)
+    }, stream => {
+      stream.addEventListener('drain', () => {
+        queueMicrotask(() => {
+          if (stream.writableNeedsDrain) { return }
+          resets++
+          ;(stream as any).onRemoteReset()
+        })
+      })
     })
   })
 })
