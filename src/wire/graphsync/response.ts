@@ -139,14 +139,8 @@ export class Response {
     let missing = 0
     for (let position = 1; !this.over; position++) {
       const pause = loop.pause()
-      if (pause != null) {
-        await pause
-        if (this.over) { break }
-      }
-      if (!peer.hasRoom) {
-        await this.waitForRoom()
-        if (this.over) { break }
-      }
+      if (pause != null) { await pause }
+      if (!peer.hasRoom) { await this.waitForRoom() }
       const link = traversal.next()
       if (link == null) { return missing === 0 ? GraphsyncStatus.completedFull : GraphsyncStatus.completedPartial }
       const key = keyOf(link.bytes)

@@ -13,7 +13,7 @@ import { Exchange } from '../../../src/wire/graphsync/exchange.ts'
 import type { OutgoingRequest } from '../../../src/wire/graphsync/request.ts'
 import { peersOf, until, untilHeldBack } from '../../memory/kit.ts'
 import { gate } from '../data-transfer/kit.ts'
-import { createPair } from '../nodes.ts'
+import { createNode, createPair } from '../nodes.ts'
 import { chainOf, everything, exchangePair, fetchAll, outcome } from './kit.ts'
 import type { ExchangePair } from './kit.ts'
 import { RawPeer } from './raw-peer.ts'
@@ -189,6 +189,33 @@ describe('graphsync: a response that is stopped by its signal', () => {
     controller.abort()
     equal((responder as any).network.peers.get(String(pair.a.peerId)).responses.size, 0)
     await until(() => (responder as any).network.peers.get(String(pair.a.peerId)).heldBytes === 0)
+  })
+})
+
+describe('graphsync: a response whose peer takes nothing', () => {
+  it('leaves its slot to others, and takes one again when it goes on', { timeout: 20_000 }, async () => {
+    await using pair = await exchangePair({ responder: { maxInboundRequests: 1 } })
+    const chain = await chainOf(pair.remote, 600, 20_000)
+    const node = await createNode()
+    try {
+      await node.dial(pair.b.getMultiaddrs())
+      let stream: Stream | undefined
+      await node.handle(GRAPHSYNC_PROTOCOL, inbound => {
+        inbound.pause()
+        stream = inbound
+      })
+      const raw = new RawPeer(node, pair.b.peerId)
+      await raw.send({ requests: [{ id: crypto.getRandomValues(new Uint8Array(16)), type: 'new', root: chain[0], selector: everything }] })
+      await untilHeldBack(pair.responder)
+      equal((await fetchAll(pair, chain[599])).error, undefined)
+      stream?.addEventListener('message', () => {})
+      stream?.resume()
+      await until(() => peersOf(pair.responder).get(String(node.peerId)).responses.size === 0)
+      equal((await fetchAll(pair, chain[598])).error, undefined)
+      await until(() => (pair.responder as any).inbound.free === 1)
+    } finally {
+      await node.stop()
+    }
   })
 })
 
