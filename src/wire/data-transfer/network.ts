@@ -116,6 +116,7 @@ export class Network {
 
 /** Closes our side, and gives the other one its time to close as well: it says nothing on this stream. */
 function finish (stream: Stream): void {
+  if (stream.status !== 'open') { return } // it was reset when it had taken all: no event will tell
   const timer = setTimeout(() => { stream.abort(new TransferFailedError('the peer does not close its side of the stream')) }, MESSAGE_TIMEOUT)
   stream.addEventListener('close', () => { clearTimeout(timer) })
   void closeWrite(stream, MESSAGE_TIMEOUT)

@@ -59,7 +59,6 @@ export class Pull {
   private completed = false
   private finished = false
   private whenEnded: (() => void) | undefined
-  private closed = false
   private cancelled = false
 
   /** The peer has told of a failure in this request: that it may have been lost before explains none. */
@@ -97,7 +96,7 @@ export class Pull {
   /** The next block; undefined at the end. A promise only when something has to be waited for. One call at a time. */
   next (): Step | Promise<Step> {
     const { request } = this
-    if (request == null || this.skip > 0 || this.stopped.signal.aborted) { return this.slowNext() }
+    if (request == null) { return this.slowNext() }
     let step: Step | Promise<Step>
     try {
       step = request.next()
@@ -111,8 +110,6 @@ export class Pull {
   /** Ends the pull, also at the peer, when it may still be at work. */
   close (): void {
     this.cancel() // once more when it was stopped before: a request may have been opened since
-    if (this.closed) { return }
-    this.closed = true
     const { options, onClose } = this.init
     options.signal?.removeEventListener('abort', this.abort)
     this.watch.stop()
@@ -127,7 +124,6 @@ export class Pull {
 
   /** Ends it at once, with an error for the reader. */
   fail (error: unknown): void {
-    if (this.stopped.signal.aborted) { return }
     this.stopped.abort(error)
     this.whenEnded?.()
   }
@@ -258,8 +254,7 @@ export class Pull {
       this.whenEnded = resolve
       await promise
       clearTimeout(timer)
-      if (this.stopped.signal.aborted) { throw this.stopped.signal.reason }
-      this.request?.checkEnd()
+      this.request?.checkEnd() // also by whom it was stopped
     }
     this.finished = true
   }

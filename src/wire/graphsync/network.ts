@@ -120,7 +120,7 @@ export class Network {
       void closeWrite(stream, CLOSE_TIMEOUT)
     } catch (error: any) {
       stream.abort(error)
-      if (this.started) { peer.lost(error) }
+      peer.lost(error)
     } finally {
       reader.release()
       this.streams.delete(stream)
@@ -151,7 +151,7 @@ export class Network {
     const onClose = (): void => { peer.changed() }
     stream.addEventListener('close', onClose)
     try {
-      while (condition() && this.started && !isBroken(stream)) { await peer.change() }
+      while (condition() && !isBroken(stream)) { await peer.change() }
     } finally {
       stream.removeEventListener('close', onClose)
     }

@@ -244,7 +244,7 @@ function joined (frames: Frame[]): Uint8Array[] {
       if (part.length >= COPY_BELOW) {
         flush()
         parts.push(part)
-      } else if (part.length > 0) {
+      } else {
         small.push(part)
       }
     }

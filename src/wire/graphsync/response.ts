@@ -38,6 +38,9 @@ export class Response {
   private readonly init: ResponseInit
   private decision: RequestDecision | undefined
   private stopped: AbortController | undefined
+
+  /** Has what was sent for it sent again for others. */
+  private leave: (() => void) | undefined
   private over = false
   private ended = false
 
@@ -56,10 +59,11 @@ export class Response {
     }
   }
 
-  /** Stops the walk, without a word to the peer. */
+  /** Stops the walk, without a word to the peer: it drops, or has lost, what was sent. */
   end (end: ResponseEnd): void {
     this.over = true
     this.stopped?.abort()
+    this.leave?.()
     this.peer.forget(this)
     this.tell(end)
   }
@@ -113,6 +117,7 @@ export class Response {
     const { signal } = decision
     const user = {} // not this: links that are remembered keep it
     const visited = peer.dedup.join(limits.dedupKey, user)
+    this.leave = () => { peer.dedup.leave(limits.dedupKey, user) }
     signal?.addEventListener('abort', this.abort)
     try {
       if (signal?.aborted === true) { this.abort() }
@@ -120,7 +125,7 @@ export class Response {
       if (!this.over) { this.finish(status) }
     } finally {
       signal?.removeEventListener('abort', this.abort)
-      peer.dedup.leave(limits.dedupKey, user)
+      this.leave()
     }
   }
 
@@ -134,14 +139,8 @@ export class Response {
     let missing = 0
     for (let position = 1; !this.over; position++) {
       const pause = loop.pause()
-      if (pause != null) {
-        await pause
-        if (this.over) { break }
-      }
-      if (!peer.hasRoom) {
-        await this.waitForRoom()
-        if (this.over) { break }
-      }
+      if (pause != null) { await pause }
+      if (!peer.hasRoom) { await this.waitForRoom() }
       const link = traversal.next()
       if (link == null) { return missing === 0 ? GraphsyncStatus.completedFull : GraphsyncStatus.completedPartial }
       const key = keyOf(link.bytes)

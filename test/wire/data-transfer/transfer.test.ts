@@ -1,11 +1,14 @@
 import { deepEqual, equal, ok, rejects, throws } from 'node:assert/strict'
+import { getEventListeners } from 'node:events'
 import { describe, it } from 'node:test'
+import type { TestContext } from 'node:test'
+import type { Stream } from '@libp2p/interface'
 import type { CID } from 'multiformats/cid'
 import type { LinkSystem } from '../../../src/shared/types.ts'
 import type { GraphsyncBlock } from '../../../src/shared/types/graphsync.ts'
 import { turnOfEventLoop } from '../../../src/shared/event-loop.ts'
 import { createLinkSystem } from '../../../src/store/link-system.ts'
-import { DATA_TRANSFER_EXTENSION, DATA_TRANSFER_PROTOCOL, TransferType } from '../../../src/wire/data-transfer/constants.ts'
+import { DATA_TRANSFER_EXTENSION, DATA_TRANSFER_PROTOCOL, MESSAGE_TIMEOUT, TransferType } from '../../../src/wire/data-transfer/constants.ts'
 import { createDataTransfer } from '../../../src/wire/data-transfer/index.ts'
 import { Manager } from '../../../src/wire/data-transfer/manager.ts'
 import { Network } from '../../../src/wire/data-transfer/network.ts'
@@ -43,6 +46,25 @@ async function withRaw (role: 'initiator' | 'responder', play: (raw: RawTransfer
   await raw.start()
   await play(raw, manager)
 }
+
+/** Timers of so many milliseconds that are set from now on, and were not cleared. */
+function timersOf (t: TestContext, time: number): Set<unknown> {
+  const timers = new Set<unknown>()
+  const [set, clear] = [globalThis.setTimeout, globalThis.clearTimeout]
+  t.mock.method(globalThis, 'setTimeout', (callback: () => void, ms: number) => {
+    const timer = set(callback, ms)
+    if (ms === time) { timers.add(timer) }
+    return timer
+  })
+  t.mock.method(globalThis, 'clearTimeout', (timer: NodeJS.Timeout) => {
+    timers.delete(timer)
+    clear(timer)
+  })
+  return timers
+}
+
+/** Messages that are on their way. */
+const sendingOf = (manager: any): Set<unknown> => manager.network.sending
 
 /** A pull that has its first block. */
 async function begun (
@@ -391,6 +413,7 @@ describe('data transfer: an end before the end', () => {
         const { cids, error } = await pulling
         equal(error, undefined)
         deepEqual(cids, chain.map(String))
+        equal(sendingOf(manager).size, 0, 'there is nothing to cancel')
       }
       equal(ids[1], ids[0] + 1n)
       const age = BigInt(Date.now()) * 1_000_000n - ids[0]
@@ -413,6 +436,77 @@ describe('data transfer: an end before the end', () => {
     equal(error, undefined)
     deepEqual(cids, chain.map(String))
     deepEqual(local.slice(0, 10), Array(10).fill(true))
+  })
+
+  it('by a signal is one at once also while the last word of the peer is waited for, and leaves nothing', { timeout: 20_000 }, async t => {
+    const store = createLinkSystem()
+    const chain = await chainOf(store, 2)
+    await withRaw('initiator', async (raw, manager) => {
+      const timers = timersOf(t, 59_999)
+      const controller = new AbortController()
+      const pulling = outcome(manager.pull(raw.node.peerId, VOUCHER, chain[0], everything, { signal: controller.signal }))
+      const { id, transfer: { transferId } } = await raw.pullRequest()
+      await raw.answer(id, 14, { transfer: responseOf({ transferId }), store, cids: chain })
+      const [pull] = (manager as any).pulls
+      await until(() => pull.whenEnded != null)
+      equal(timers.size, 1)
+      const reason = new Error('played')
+      controller.abort(reason)
+      const { cids, error } = await pulling
+      deepEqual(cids, chain.map(String))
+      equal(error, reason)
+      equal(getEventListeners(controller.signal, 'abort').length, 0)
+      equal(timers.size, 0)
+    }, { completeTimeout: 59_999 })
+  })
+
+  it('is not told to a peer that was not asked for anything yet', async () => {
+    const linkSystem = createLinkSystem()
+    const [root] = await chainOf(linkSystem, 2)
+    await withRaw('initiator', async (raw, manager) => {
+      const pulling = manager.pull(raw.node.peerId, VOUCHER, root, everything, { linkSystem })
+      await take(pulling, 1)
+      await pulling.return()
+      equal(sendingOf(manager).size, 0)
+    })
+  })
+
+  it('by acceptTimeout is none any more when the peer has answered', async t => {
+    const store = createLinkSystem()
+    const [root] = await chainOf(store, 2)
+    const timers = timersOf(t, 19_999)
+    await withRaw('initiator', async (raw, manager) => {
+      const { pulling } = await begun(raw, manager, store, root)
+      equal(timers.size, 0)
+      await pulling.return()
+    }, { acceptTimeout: 19_999 })
+  })
+
+  it('is one by the blocks of another walk, which are not asked for again', async () => {
+    const store = createLinkSystem()
+    const [root, other] = [...await chainOf(store, 1), ...await chainOf(store, 1, 100, 7)]
+    await withRaw('initiator', async (raw, manager) => {
+      const pulling = outcome(manager.pull(raw.node.peerId, VOUCHER, root, everything))
+      const { id, transfer: { transferId } } = await raw.pullRequest()
+      await raw.answer(id, 14, { transfer: responseOf({ transferId }), store, cids: [other] })
+      equal((await pulling).error?.name, 'TransferFailedError')
+      await raw.until(() => raw.messages.length > 0)
+      deepEqual(raw.messages, [requestOf({ type: TransferType.cancel, pull: false, transferId })])
+      equal(raw.requests.filter(({ type }) => type === 'new').length, 1)
+    })
+  })
+
+  it('is one by an answer for another transfer', async () => {
+    const store = createLinkSystem()
+    const chain = await chainOf(store, 2)
+    await withRaw('initiator', async (raw, manager) => {
+      const pulling = outcome(manager.pull(raw.node.peerId, VOUCHER, chain[0], everything))
+      const { id, transfer: { transferId } } = await raw.pullRequest()
+      await raw.answer(id, 20, { transfer: responseOf({ transferId: transferId + 1n }), store, cids: chain })
+      const { cids, error } = await pulling
+      deepEqual(cids, [])
+      equal(error?.name, 'TransferFailedError')
+    })
   })
 
   it('may be a signal that was aborted before', async () => {
@@ -541,6 +635,57 @@ describe('data transfer: messages of its own', () => {
       await manager.stop()
       await until(() => stream.status === 'reset')
       equal(inbound.size, 0)
+    })
+  })
+})
+
+describe('data transfer: messages and probes', () => {
+  /** A network on a, and what b has of it; the timers of a message that are still to fire. */
+  async function played (
+    t: TestContext, play: (network: Network, raw: RawTransferPeer, timers: Set<unknown>) => Promise<void>, opened: (stream: Stream) => void
+  ): Promise<void> {
+    await using pair = await createPair()
+    const near = pair.a
+    const raw = new RawTransferPeer(pair.b, near.peerId)
+    await raw.start()
+    const libp2p = Object.assign(Object.create(near), {
+      dialProtocol: async (...args: Parameters<typeof near.dialProtocol>) => {
+        const stream = await near.dialProtocol(...args)
+        opened(stream)
+        return stream
+      }
+    })
+    const network = new Network({ libp2p, openTimeout: 1_000, onMessage: () => {} })
+    await play(network, raw, timersOf(t, MESSAGE_TIMEOUT))
+    await network.stop()
+  }
+
+  it('close their streams, and leave nothing behind', async t => {
+    const streams: Stream[] = []
+    await played(t, async (network, raw, timers) => {
+      await network.probe(raw.node.peerId, {})
+      network.send(raw.node.peerId, requestOf({ type: TransferType.cancel, transferId: 7n }))
+      await raw.until(() => raw.messages.length === 1)
+      await until(() => streams.length === 2 && streams.every(({ status }) => status === 'closed'))
+      equal(timers.size, 0)
+      equal((network as any).sending.size, 0)
+    }, stream => { streams.push(stream) })
+  })
+
+  it('leave nothing behind on a stream that is reset just as it has taken all', async t => {
+    let resets = 0
+    await played(t, async (network, raw, timers) => {
+      network.send(raw.node.peerId, requestOf({ type: TransferType.new, voucherType: 'Ticket', voucher: new Uint8Array(900_000) }))
+      await until(() => resets === 1 && (network as any).sending.size === 0)
+      equal(timers.size, 0)
+    }, stream => {
+      stream.addEventListener('drain', () => {
+        queueMicrotask(() => {
+          if (stream.writableNeedsDrain) { return }
+          resets++
+          ;(stream as any).onRemoteReset()
+        })
+      })
     })
   })
 })
@@ -684,6 +829,7 @@ describe('data transfer: streams', () => {
         const { transfer: { transferId } } = await raw.pullRequest()
         await raw.say(responseOf({ ...init, transferId }))
         equal((await running).error?.name, name)
+        equal(sendingOf(manager).size, 0, 'it knows')
         await raw.until(() => raw.requests.some(({ type }) => type === 'cancel'))
       })
     }

@@ -8,8 +8,10 @@ import {
 } from '../../../src/wire/graphsync/constants.ts'
 import { Dedup } from '../../../src/wire/graphsync/dedup.ts'
 import { Exchange } from '../../../src/wire/graphsync/exchange.ts'
+import { until } from '../../memory/kit.ts'
+import { gate } from '../data-transfer/kit.ts'
 import { createPair } from '../nodes.ts'
-import { everything, forget } from './kit.ts'
+import { chainOf, everything, forget } from './kit.ts'
 import { RawPeer } from './raw-peer.ts'
 
 describe('graphsync: links that are remembered for a peer', () => {
@@ -57,5 +59,26 @@ describe('graphsync: which blocks are sent', () => {
     deepEqual(links, ['root', 'x', 'lacks', 'y', 'x', 'known', 'known', 'z', 'y'].map(name => `${name} ${name === 'lacks' ? 'missing' : 'present'}`))
     const sent = raw.received.flatMap(({ message }) => message.blocks.map(({ data }) => (dagCbor.decode(data) as { name: string }).name))
     deepEqual(sent, ['y', 'z'])
+  })
+
+  it('is all of them for a request that comes with the cancel of another one: the peer has dropped what came for that', async () => {
+    await using pair = await createPair()
+    const linkSystem = createLinkSystem()
+    const chain = await chainOf(linkSystem, 3)
+    const held = gate(linkSystem, chain[1], { once: true })
+    await using exchange = new Exchange({ libp2p: pair.b, linkSystem })
+    exchange.addValidator(() => ({ accept: true }))
+    await exchange.start()
+    const raw = new RawPeer(pair.a, pair.b.peerId)
+    await raw.start()
+    const sent = (): number => raw.received.reduce((sum, { message }) => sum + message.blocks.length, 0)
+
+    const [id, next] = [1, 2].map(n => new Uint8Array(16).fill(n))
+    await raw.send({ requests: [{ id, type: 'new', root: chain[0], selector: everything }] })
+    await held.reached
+    await until(() => sent() === 1)
+    await raw.send({ requests: [{ id, type: 'cancel' }, { id: next, type: 'new', root: chain[0], selector: everything }] })
+    await until(() => raw.responses.some(({ status }) => status === GraphsyncStatus.completedFull))
+    equal(sent(), 1 + 3)
   })
 })

@@ -8,13 +8,13 @@ import { create } from 'multiformats/hashes/digest'
 import type { ResponseEnd } from '../../../src/shared/types/graphsync.ts'
 import { createLinkSystem } from '../../../src/store/link-system.ts'
 import { readBlock } from '../../../src/store/read.ts'
-import { DEDUP_BY_KEY, DO_NOT_SEND_FIRST_BLOCKS, GRAPHSYNC_PROTOCOL } from '../../../src/wire/graphsync/constants.ts'
+import { DEDUP_BY_KEY, DO_NOT_SEND_FIRST_BLOCKS, GRAPHSYNC_PROTOCOL, MAX_WAITING_REQUESTS } from '../../../src/wire/graphsync/constants.ts'
 import { Exchange } from '../../../src/wire/graphsync/exchange.ts'
 import type { OutgoingRequest } from '../../../src/wire/graphsync/request.ts'
 import { peersOf, until, untilHeldBack } from '../../memory/kit.ts'
 import { inTime } from '../../support/hall.ts'
 import { gate } from '../data-transfer/kit.ts'
-import { createPair } from '../nodes.ts'
+import { createNode, createPair } from '../nodes.ts'
 import { chainOf, copy, everything, exchangePair, fetchAll, outcome } from './kit.ts'
 import type { ExchangePair } from './kit.ts'
 import { RawPeer } from './raw-peer.ts'
@@ -248,6 +248,33 @@ describe('graphsync: a response that is stopped by its signal', () => {
   })
 })
 
+describe('graphsync: a response whose peer takes nothing', () => {
+  it('leaves its slot to others, and takes one again when it goes on', { timeout: 20_000 }, async () => {
+    await using pair = await exchangePair({ responder: { maxInboundRequests: 1 } })
+    const chain = await chainOf(pair.remote, 600, 20_000)
+    const node = await createNode()
+    try {
+      await node.dial(pair.b.getMultiaddrs())
+      let stream: Stream | undefined
+      await node.handle(GRAPHSYNC_PROTOCOL, inbound => {
+        inbound.pause()
+        stream = inbound
+      })
+      const raw = new RawPeer(node, pair.b.peerId)
+      await raw.send({ requests: [{ id: crypto.getRandomValues(new Uint8Array(16)), type: 'new', root: chain[0], selector: everything }] })
+      await untilHeldBack(pair.responder)
+      equal((await fetchAll(pair, chain[599])).error, undefined)
+      stream?.addEventListener('message', () => {})
+      stream?.resume()
+      await until(() => peersOf(pair.responder).get(String(node.peerId)).responses.size === 0)
+      equal((await fetchAll(pair, chain[598])).error, undefined)
+      await until(() => (pair.responder as any).inbound.free === 1)
+    } finally {
+      await node.stop()
+    }
+  })
+})
+
 describe('graphsync: a response over a store that answers at once, and slowly', () => {
   it('lets others have their turn, though no block of it goes out', async () => {
     await using pair = await exchangePair()
@@ -342,7 +369,76 @@ describe('graphsync: an exchange that is stopped while it starts', () => {
   })
 })
 
+describe('graphsync: streams that a peer has opened', () => {
+  it('end on both sides, and leave nothing behind', async () => {
+    await using pair = await createPair()
+    await using responder = new Exchange({ libp2p: pair.b, linkSystem: createLinkSystem() })
+    await responder.start()
+    const raw = new RawPeer(pair.a, pair.b.peerId)
+    await raw.start()
+    const [closed, cut] = [await raw.stream(0), await raw.stream(1), await raw.stream(2)] // the last one stays
+    const peer = (): any => peersOf(responder).get(String(pair.a.peerId))
+    await until(() => peer()?.streams === 3)
+    cut.send(Uint8Array.from([0x80, 0x80, 0x80, 0x01])) // of a frame of 2 MiB
+    cut.send(new Uint8Array(100_000))
+    await until(() => peer().inbound.used > 100_000)
+    cut.abort(new Error('played'))
+    await closed.close()
+    await until(() => closed.status === 'closed')
+    await until(() => peer().streams === 1)
+    equal(peer().inbound.used, 0)
+    equal((responder as any).network.streams.size, 1)
+  })
+
+  for (const how of ['is reset', 'is ended by stop()'] as const) {
+    it(`give no request any more that waits when one ${how}`, async () => {
+      await using pair = await createPair()
+      await using responder = new Exchange({ libp2p: pair.b, linkSystem: createLinkSystem() }, { maxInboundRequests: 1 })
+      const held = Promise.withResolvers<undefined>()
+      responder.addValidator(async () => await held.promise)
+      await responder.start()
+      const raw = new RawPeer(pair.a, pair.b.peerId)
+      await raw.start()
+      const root = await absent()
+      const requestOf = (n: number): any => ({ id: new Uint8Array(new Uint32Array([n, 0, 0, 0]).buffer), type: 'new', root, selector: everything })
+      await raw.send({ requests: Array.from({ length: MAX_WAITING_REQUESTS + 2 }, (_, n) => requestOf(n)) })
+      await until(() => peersOf(responder).get(String(pair.a.peerId))?.responses.size === MAX_WAITING_REQUESTS + 2)
+      const peer = peersOf(responder).get(String(pair.a.peerId))
+      await raw.send({ requests: [requestOf(1 << 20)] })
+      await until(() => peer.inbound.used > 0)
+      if (how === 'is reset') { (await raw.stream()).abort(new Error('played')) } else { await responder.stop() }
+      await until(() => peer.streams === 0)
+      equal(peer.inbound.used, 0)
+      equal(peer.responses.size, how === 'is reset' ? MAX_WAITING_REQUESTS + 2 : 0)
+      held.resolve(undefined)
+    })
+  }
+})
+
 describe('graphsync: a responder that is stopped', () => {
+  it('leaves nothing of a peer whose stream it could not open yet', async () => {
+    await using pair = await createPair()
+    const remote = createLinkSystem()
+    const chain = await chainOf(remote, 2)
+    const held = gate(remote, chain[1])
+    pair.b.dialProtocol = async (...[, , { signal }]: any[]) => {
+      const { promise, reject } = Promise.withResolvers<Stream>()
+      signal.addEventListener('abort', () => { reject(signal.reason) })
+      return await promise
+    }
+    await using responder = new Exchange({ libp2p: pair.b, linkSystem: remote })
+    responder.addValidator(() => ({ accept: true }))
+    await responder.start()
+    const raw = new RawPeer(pair.a, pair.b.peerId)
+    await raw.send({ requests: [{ id: crypto.getRandomValues(new Uint8Array(16)), type: 'new', root: chain[0], selector: everything }] })
+    await held.reached
+    const { total } = (responder as any).network
+    equal(total.peers.size, 1)
+    await responder.stop()
+    await until(() => total.peers.size === 0)
+    equal(total.bytes, 0)
+  })
+
   it('resets a stream that a middleware of the node holds back until after the stop', async () => {
     await using pair = await createPair()
     await using responder = new Exchange({ libp2p: pair.b, linkSystem: createLinkSystem() })

@@ -84,9 +84,10 @@ describe('graphsync: what goes out to a peer', () => {
     await until(() => played.ends.length === 1_000)
     const [{ writes }] = played.streams
     ok(writes.length <= 2, `${writes.length} writes`) // the first one, for which the stream was opened, and the others
-    played.push('and later')
-    await until(() => played.frames[0]?.length === 1_001)
-    deepEqual(played.frames, [[...bodies, 'and later']])
+    const later = ['and later', 'big'.repeat(5_000), 'and later still']
+    for (const body of later) { played.push(body) }
+    await until(() => played.frames[0]?.length === 1_003)
+    deepEqual(played.frames, [[...bodies, ...later]])
     deepEqual(new Set(played.ends), new Set([undefined]))
     equal(played.dials, 1)
     equal(played.bytes, 0)
