@@ -81,6 +81,22 @@ describe('announcing', () => {
     deepEqual(await (await start({ root: ONE, senders: [] })).announce(), [])
   })
 
+  it('says in the log that nobody is told where there is a topic and no pubsub, and no head as such', async () => {
+    const lines: string[] = []
+    const logger: any = { forComponent: () => (format: string, ...args: unknown[]) => { lines.push([format, ...args].join(' ')) } }
+    const publisher = await start({ topic: '/t' }, { logger })
+    equal(lines.filter(line => line.startsWith('no pubsub')).length, 1)
+    ok(lines.some(line => line.includes('serves') && line.includes('no head')))
+    deepEqual(await publisher.updateRoot(ONE), [])
+
+    lines.length = 0
+    await start({ topic: '/t', senders: [] }, { logger })
+    await start({ topic: '/t', root: ONE }, { logger, pubsub: fakePubsub() })
+    await start({}, { logger })
+    deepEqual(lines.filter(line => line.startsWith('no pubsub')), [])
+    ok(lines.some(line => line.includes('serves') && line.includes(String(ONE))))
+  })
+
   it('fails when every sender does', async () => {
     const bad = new Sender()
     bad.error = new Error('no route')
