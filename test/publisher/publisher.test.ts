@@ -15,7 +15,7 @@ import type { AnnounceSender, PublisherComponents, PublisherInit } from '../../s
 import { createLinkSystem } from '../../src/store/link-system.ts'
 import { openSignedHead } from '../../src/syncers/httpsync/signed-head.ts'
 import { inTime } from '../support/hall.ts'
-import { readVectors } from './kit.ts'
+import { failReads, readVectors } from './kit.ts'
 
 const LISTEN = { listen: '127.0.0.1:0' }
 const ONE = CID.parse('baguqeerah5jbm4o22vrstcqv6bqibsilh3bgamxcbiyxgvwaslbeionwniiq')
@@ -504,6 +504,19 @@ describe('metrics', () => {
     await head(publisher)
     await fetch(url(publisher, `/${ONE}`))
     deepEqual(counts, { dagsync_publisher_heads_total: 1, dagsync_publisher_bytes_total: 265, dagsync_publisher_missing_total: 1 })
+  })
+
+  it('tell blocks from heads, and what failed from what is missing', async () => {
+    const counts: Record<string, number> = {}
+    const metrics: any = { registerCounter: (name: string) => ({ increment: (by = 1) => { counts[name] = (counts[name] ?? 0) + by } }) }
+    const blockstore = new MemoryBlockstore()
+    failReads(blockstore, cid => cid.equals(ONE))
+    const linkSystem = createLinkSystem({ blockstore })
+    const cid = await linkSystem.store({ a: 1 })
+    const publisher = await start({}, { linkSystem, metrics })
+    equal(await (await fetch(url(publisher, `/${cid}`))).text(), '{"a":1}')
+    equal((await fetch(url(publisher, `/${ONE}`))).status, 500)
+    deepEqual(counts, { dagsync_publisher_blocks_total: 1, dagsync_publisher_bytes_total: 7, dagsync_publisher_failures_total: 1 })
   })
 
   it('that throw keep nobody from what is served', async () => {
