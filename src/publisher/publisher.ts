@@ -98,7 +98,6 @@ export class Publisher implements Startable, AsyncDisposable {
   /** Serves another root, without announcing it; undefined: no head. With a datastore it is stored first. Throws InvalidOptionError. */
   async setRoot (cid: CID | undefined, options?: AbortOptions): Promise<void> {
     const root = cid === undefined ? undefined : toCid('cid', cid)
-    options?.signal?.throwIfAborted()
     const set = async (): Promise<void> => {
       await this.#root.set(root, options)
       this.#dtsync?.setRoot(this.root)
