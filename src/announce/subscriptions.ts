@@ -24,7 +24,7 @@ export function subscribe (pubsub: PubSub, topic: string): () => void {
     topics.delete(topic)
     if (!subscription.ours) { return }
     try {
-      if (pubsub.getTopics().includes(topic)) { pubsub.unsubscribe(topic) }
+      pubsub.unsubscribe(topic)
     } catch {
       // the service is stopping, and forgets it by itself
     }

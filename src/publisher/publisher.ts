@@ -98,7 +98,6 @@ export class Publisher implements Startable, AsyncDisposable {
   /** Serves another root, without announcing it; undefined: no head. With a datastore it is stored first. Throws InvalidOptionError. */
   async setRoot (cid: CID | undefined, options?: AbortOptions): Promise<void> {
     const root = cid === undefined ? undefined : toCid('cid', cid)
-    options?.signal?.throwIfAborted()
     const set = async (): Promise<void> => {
       await this.#root.set(root, options)
       this.#dtsync?.setRoot(this.root)
@@ -143,7 +142,7 @@ export class Publisher implements Startable, AsyncDisposable {
         if (this.#session != null) { return }
         signal.throwIfAborted()
         this.#session = await this.#open(signal)
-        this.#log?.('%p serves %c on %a', this.id, this.root, this.addrs())
+        this.#log?.('%p serves %c on %a', this.id, this.root ?? 'no head', this.addrs())
       })
     } finally {
       this.#starting.delete(starting)
@@ -181,9 +180,8 @@ export class Publisher implements Startable, AsyncDisposable {
   }
 
   async #open (signal: AbortSignal): Promise<Session> {
-    const { http, libp2p, pubsub, topic } = this.#config
+    const { http, libp2p, senders = this.#gossip() } = this.#config
     await unlessAborted(this.#root.load({ signal }), signal)
-    const senders = this.#config.senders ?? (pubsub != null && topic != null ? [gossipSender({ pubsub }, { topic })] : [])
     const server = http?.listen == null || this.#handler == null
       ? undefined
       : await startHttpServer(this.#handler, { ...http.listen, signal })
@@ -197,6 +195,14 @@ export class Publisher implements Startable, AsyncDisposable {
     }
     const untune = libp2p && tuneConnections(libp2p)
     return { server, senders, controller: new AbortController(), untune }
+  }
+
+  #gossip (): AnnounceSender[] {
+    const { pubsub, topic } = this.#config
+    if (topic == null) { return [] }
+    if (pubsub != null) { return [gossipSender({ pubsub }, { topic })] }
+    this.#log?.('no pubsub: nobody is told of new heads')
+    return []
   }
 
   async #stopStreams (): Promise<void> {

@@ -3,6 +3,7 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 import { HTTP_TIMEOUT } from './constants.ts'
 import { TransportUnavailableError } from './errors.ts'
 import { storedAddrs } from './stored-addrs.ts'
+import { unlessAborted } from './unless-aborted.ts'
 import { within } from './within.ts'
 
 /**
@@ -23,7 +24,8 @@ async function tellOrFind (
     await libp2p.peerStore.merge(peerId, { multiaddrs: addrs }, { signal })
   } else if ((await storedAddrs(libp2p, peerId, { signal })).length === 0) {
     try {
-      await within('peer routing timeout', HTTP_TIMEOUT, [signal], async signal => libp2p.peerRouting.findPeer(peerId, { signal }))
+      await within('peer routing timeout', HTTP_TIMEOUT, [signal], async signal =>
+        unlessAborted(libp2p.peerRouting.findPeer(peerId, { signal }), signal)) // a router may not look at it
     } catch (cause) {
       signal?.throwIfAborted()
       throw new TransportUnavailableError(peerId, [`${transport}: no address is known, and none was found`], { cause })

@@ -76,6 +76,7 @@ class Waiting {
     return new Promise<T>((resolve, reject) => {
       this.reject = reject
       promise.then(resolve, reject)
+      if (this.signal?.aborted === true) { this.abort() } // by load() itself
     })
   }
 

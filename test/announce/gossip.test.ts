@@ -158,6 +158,36 @@ describe('gossip sender', () => {
     await rejects(sender.send(message(0), { signal: controller.signal }), err => err === reason)
   })
 
+  it('publishes nothing once it is aborted, also when a stream opens then', async t => {
+    t.mock.timers.enable({ apis: ['setTimeout'] })
+    const pubsub = new FakePubSub(await newPeer())
+    const sender = gossipSender({ pubsub }, { topic: TOPIC })
+    const reason = new Error('enough')
+    await rejects(sender.send(message(0), { signal: AbortSignal.abort(reason) }), err => err === reason)
+
+    const streams = new Map<string, unknown>()
+    Object.assign(pubsub, { streamsOutbound: streams, getSubscribers: () => [pubsub.peerId] })
+    const controller = new AbortController()
+    const sent = sender.send(message(0), controller)
+    controller.abort(reason)
+    await rejects(sent, err => err === reason)
+    streams.set(pubsub.peerId.toString(), {})
+    t.mock.timers.tick(1_000)
+    await new Promise(resolve => setImmediate(resolve))
+    equal(pubsub.published.length, 0)
+  })
+
+  it('publishes to nobody only where the node hears itself', async () => {
+    const pubsub = new FakePubSub(await newPeer())
+    const sender = gossipSender({ pubsub }, { topic: TOPIC })
+    Object.assign(pubsub, { streamsOutbound: new Map() })
+    deepEqual(await sender.send(message(0)), { recipients: 0 })
+    equal(pubsub.published.length, 0)
+    Object.assign(pubsub, { opts: { emitSelf: true } })
+    deepEqual(await sender.send(message(0)), { recipients: 0 })
+    equal(pubsub.published.length, 1)
+  })
+
   it('can be aborted while the service does not answer', async () => {
     const pubsub = new FakePubSub(await newPeer())
     pubsub.publish = async () => new Promise(() => {})
@@ -181,7 +211,7 @@ describe('gossip sender', () => {
 
   it('checks its options', async () => {
     const pubsub = new FakePubSub(await newPeer())
-    throws(() => gossipSender({ pubsub }, { topic: '' }), { name: 'InvalidOptionError', field: 'topic' })
+    for (const topic of ['', 1]) { throws(() => gossipSender({ pubsub }, { topic: topic as any }), { name: 'InvalidOptionError', field: 'topic' }) }
     throws(() => gossipSender({} as any, { topic: TOPIC }), { name: 'InvalidOptionError', field: 'pubsub' })
     throws(() => gossipSender({ pubsub }, { topic: TOPIC, extraData: 'x' as any }), { name: 'InvalidOptionError', field: 'extraData' })
   })

@@ -162,6 +162,32 @@ describe('HTTP sender', () => {
     deepEqual(await sender.send(message), { recipients: 1 })
   })
 
+  it('goes by the status where the answer does not end within the time limit, and gives up the connection', async t => {
+    let closed: Promise<unknown> | undefined
+    const { url } = await serve(t, (req, res) => {
+      closed = new Promise(resolve => { res.on('close', resolve) })
+      res.writeHead(req.url === '/good' ? 200 : 503)
+      res.write('wait')
+    })
+    deepEqual(await httpSender({ urls: [`${url}/good`], peerId, timeout: 200 }).send(message), { recipients: 1 })
+    await closed
+    await rejects(httpSender({ urls: [`${url}/bad`], peerId, timeout: 200 }).send(message), { name: 'HttpStatusError', status: 503 })
+    const endless = async (): Promise<Response> => new Response(new ReadableStream()) // and deaf
+    deepEqual(await httpSender({ urls: [url], peerId, timeout: 10, fetch: endless }).send(message), { recipients: 1 })
+  })
+
+  it('ends by abort while it reads an answer, too', async t => {
+    const reason = new Error('enough')
+    const controller = new AbortController()
+    const { url } = await serve(t, (_, res) => { res.write('wait') })
+    const fetch: typeof globalThis.fetch = async (...args) => {
+      const response = await globalThis.fetch(...args)
+      setImmediate(() => { controller.abort(reason) })
+      return response
+    }
+    await rejects(httpSender({ urls: [url], peerId, fetch }).send(message, controller), err => err === reason)
+  })
+
   it('tells the text of an answer that comes in pieces', async () => {
     const body = (): ReadableStream => new ReadableStream({
       start (body) {

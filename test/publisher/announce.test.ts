@@ -60,7 +60,8 @@ describe('announcing', () => {
     deepEqual((await publisher.announce()).map(({ recipients }) => recipients), [2])
     const [[, data]] = pubsub.published
     deepEqual(messageAddrs(decodeAnnounce(data)).map(String), many.slice(0, 64).map(String))
-    await rejects(start({ announceAddrs: many }), { name: 'InvalidOptionError', field: 'announceAddrs' })
+    await start({ announceAddrs: many.slice(0, 64) })
+    await rejects(start({ announceAddrs: many.slice(0, 65) }), { name: 'InvalidOptionError', field: 'announceAddrs' })
   })
 
   it('tells the root and the addresses to every sender, and says what became of it', async () => {
@@ -79,6 +80,22 @@ describe('announcing', () => {
     deepEqual(sender.sent, [])
     deepEqual(await (await start({ root: ONE })).announce(), [])
     deepEqual(await (await start({ root: ONE, senders: [] })).announce(), [])
+  })
+
+  it('says in the log that nobody is told where there is a topic and no pubsub, and no head as such', async () => {
+    const lines: string[] = []
+    const logger: any = { forComponent: () => (format: string, ...args: unknown[]) => { lines.push([format, ...args].join(' ')) } }
+    const publisher = await start({ topic: '/t' }, { logger })
+    equal(lines.filter(line => line.startsWith('no pubsub')).length, 1)
+    ok(lines.some(line => line.includes('serves') && line.includes('no head')))
+    deepEqual(await publisher.updateRoot(ONE), [])
+
+    lines.length = 0
+    await start({ topic: '/t', senders: [] }, { logger })
+    await start({ topic: '/t', root: ONE }, { logger, pubsub: fakePubsub() })
+    await start({}, { logger })
+    deepEqual(lines.filter(line => line.startsWith('no pubsub')), [])
+    ok(lines.some(line => line.includes('serves') && line.includes(String(ONE))))
   })
 
   it('fails when every sender does', async () => {

@@ -12,10 +12,11 @@ import { Key } from 'interface-datastore'
 import { CID } from 'multiformats/cid'
 import { createPublisher, Publisher } from '../../src/index.ts'
 import type { AnnounceSender, PublisherComponents, PublisherInit } from '../../src/shared/types.ts'
+import { parseMultiaddrs } from '../../src/shared/multiaddrs.ts'
 import { createLinkSystem } from '../../src/store/link-system.ts'
 import { openSignedHead } from '../../src/syncers/httpsync/signed-head.ts'
 import { inTime } from '../support/hall.ts'
-import { readVectors } from './kit.ts'
+import { failReads, readVectors } from './kit.ts'
 
 const LISTEN = { listen: '127.0.0.1:0' }
 const ONE = CID.parse('baguqeerah5jbm4o22vrstcqv6bqibsilh3bgamxcbiyxgvwaslbeionwniiq')
@@ -82,6 +83,9 @@ describe('options', () => {
     ['ipnisync without a key', 'privateKey', { http: false }, { privateKey: undefined, libp2p: node(privateKey) }],
     ['a root that is text', 'root', { root: String(ONE) as any }],
     ['an empty topic', 'topic', { topic: '' }],
+    ['a number for a topic', 'topic', { topic: 1 as any }],
+    ['an empty head topic over libp2p', 'ipnisync.headTopic', { ipnisync: { headTopic: '' } }, { libp2p: node(privateKey) }],
+    ['a number for a handler path', 'http.handlerPath', { http: { handlerPath: 1 as any } }],
     ['an empty head topic', 'http.headTopic', { http: { headTopic: '' } }],
     ['a port alone', 'http.listen', { http: { listen: '80' } }],
     ['a port too high', 'http.listen', { http: { listen: 'localhost:65536' } }],
@@ -101,6 +105,11 @@ describe('options', () => {
   for (const [name, field, init, components] of bad) {
     it(`refuses ${name}`, () => throws(() => make(init, components), { name: 'InvalidOptionError', field }))
   }
+
+  it('takes the highest port, and what is null for what is absent', () => {
+    make({ http: { listen: '127.0.0.1:65535' } })
+    make({ http: null as any, senders: null as any }, { libp2p: node(privateKey) })
+  })
 
   it('says how to give a node its key', () => {
     throws(() => make({}, { privateKey: undefined, libp2p: node(other) }), { message: /give createLibp2p\(\) and this the same one/ })
@@ -484,6 +493,11 @@ describe('addresses', () => {
     deepEqual(publisher.addrs().map(String), ['/dns4/a.example/tcp/443/https/http-path/x', '/dns4/a.example/tcp/443/https/httpath/x'])
   })
 
+  it('that have a path keep it, and get no handler path', async () => {
+    const addrs = parseMultiaddrs(['/dns4/a.example/tcp/443/https/http-path/x', '/dns4/a.example/tcp/443/https/httpath/y'])
+    deepEqual((await start({ http: { addrs, handlerPath: 'z' } })).addrs().map(String), addrs.map(String))
+  })
+
   it('that are given come first, each once, and never as 0.0.0.0', async () => {
     const given = ['/dns4/example.com/tcp/443/https', '/ip4/0.0.0.0/tcp/80/http', '/ip6/::/tcp/80/http', '/dns4/example.com/tcp/443/https']
     const publisher = await start({ http: { ...LISTEN, addrs: given.map(addr => multiaddr(addr)) } })
@@ -504,6 +518,19 @@ describe('metrics', () => {
     await head(publisher)
     await fetch(url(publisher, `/${ONE}`))
     deepEqual(counts, { dagsync_publisher_heads_total: 1, dagsync_publisher_bytes_total: 265, dagsync_publisher_missing_total: 1 })
+  })
+
+  it('tell blocks from heads, and what failed from what is missing', async () => {
+    const counts: Record<string, number> = {}
+    const metrics: any = { registerCounter: (name: string) => ({ increment: (by = 1) => { counts[name] = (counts[name] ?? 0) + by } }) }
+    const blockstore = new MemoryBlockstore()
+    failReads(blockstore, cid => cid.equals(ONE))
+    const linkSystem = createLinkSystem({ blockstore })
+    const cid = await linkSystem.store({ a: 1 })
+    const publisher = await start({}, { linkSystem, metrics })
+    equal(await (await fetch(url(publisher, `/${cid}`))).text(), '{"a":1}')
+    equal((await fetch(url(publisher, `/${ONE}`))).status, 500)
+    deepEqual(counts, { dagsync_publisher_blocks_total: 1, dagsync_publisher_bytes_total: 7, dagsync_publisher_failures_total: 1 })
   })
 
   it('that throw keep nobody from what is served', async () => {

@@ -7,7 +7,7 @@ import * as Digest from 'multiformats/hashes/digest'
 import { from } from 'multiformats/hashes/hasher'
 import { sha256 } from 'multiformats/hashes/sha2'
 import { createLinkSystem } from '../../src/store/link-system.ts'
-import { readBlock } from '../../src/store/read.ts'
+import { readBlock, readIntact } from '../../src/store/read.ts'
 import { verifyBlock } from '../../src/store/verify.ts'
 
 const bytes = Uint8Array.of(1, 2, 3)
@@ -56,6 +56,42 @@ describe('readBlock()', () => {
     const store: any = { async * get () { yield bytes } }
     for (let i = 0; i < 1_000; i++) { await readBlock(store, cid, { signal }) }
     equal(getEventListeners(signal, 'abort').length, 0)
+  })
+})
+
+describe('readIntact()', () => {
+  const hashers: Record<string, any> = {
+    'at once': sha256,
+    later: from({ name: 'sha2-256', code: sha256.code, encode: async bytes => sha256.encode(bytes) })
+  }
+  const stores: Record<string, (given: Uint8Array) => any> = {
+    'at once': given => ({ * get () { yield given } }),
+    later: given => ({ async * get () { yield given } })
+  }
+  for (const [hashed, hasher] of Object.entries(hashers)) {
+    for (const [got, store] of Object.entries(stores)) {
+      it(`gives what the CID says, and no other bytes, from a store that answers ${got}, hashed ${hashed}`, async () => {
+        const good = CID.createV1(0x55, await sha256.digest(bytes))
+        const getHasher = (): any => hasher
+        equal(await readIntact({ blockstore: store(bytes), getHasher }, good), bytes)
+        equal(await readIntact({ blockstore: store(bytes.subarray(1)), getHasher }, good), undefined)
+      })
+    }
+  }
+
+  it('gives undefined for what is not there, what is there where the hash is unknown, and throws all else', async () => {
+    const { getHasher } = createLinkSystem()
+    const error = new Error('disk on fire')
+    const strange = CID.createV1(0x55, Digest.create(0x99, new Uint8Array(32)))
+    const failing = (error: Error): any[] => [{ get () { throw error } }, { async * get () { throw error } }]
+    for (const blockstore of [new MemoryBlockstore(), ...failing(Object.assign(new Error(), { name: 'NotFoundError' }))]) {
+      equal(await readIntact({ blockstore, getHasher }, cid), undefined)
+    }
+    for (const blockstore of failing(error)) { await rejects(async () => readIntact({ blockstore, getHasher }, cid), error) }
+    for (const store of Object.values(stores)) {
+      equal(await readIntact(createLinkSystem({ blockstore: store(bytes) }), strange), bytes)
+      await rejects(async () => readIntact({ blockstore: store(bytes), getHasher () { throw error } }, strange), error)
+    }
   })
 })
 

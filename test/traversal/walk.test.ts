@@ -10,6 +10,7 @@ import {
 } from '../../src/traversal/index.ts'
 import type { SelectorNode } from '../../src/traversal/index.ts'
 import { Traversal } from '../../src/traversal/traversal.ts'
+import { inTime } from '../support/hall.ts'
 import { cidOf, notFound, utf8 } from './kit.ts'
 
 const DAG_JSON = 0x0129
@@ -103,6 +104,17 @@ describe('walk()', () => {
     await rejects(stuck, reason)
     equal(getEventListeners(signal, 'abort').length, 0)
     await rejects(walk(cid.root, all, load, { signal }).next(), reason)
+  })
+
+  it('ends with the reason of a signal that load() itself fires, and then never answers', async () => {
+    const { cid } = await dag({ a: '1' })
+    const controller = new AbortController()
+    const reason = new Error('enough')
+    const walked = walk(cid.a, all, async () => {
+      controller.abort(reason)
+      return new Promise(() => {})
+    }, controller)
+    await rejects(inTime(walked.next()), reason)
   })
 
   it('over blocks that are there at once lets timers have their turn', async () => {

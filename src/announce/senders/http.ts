@@ -70,10 +70,8 @@ export function httpSender (init: HttpSenderInit): AnnounceSender {
       }, encoding)
 
       await within('timeout', timeout, [options.signal], async signal => {
-        const put = async (url: string): Promise<void> => {
-          const request = { method: 'PUT', headers, body, signal }
-          await unlessAborted(announce(init.fetch ?? globalThis.fetch, url, request), signal) // a fetch may not look at signals
-        }
+        const put = async (url: string): Promise<void> =>
+          announce(init.fetch ?? globalThis.fetch, url, { method: 'PUT', headers, body, signal })
         const errors = (await Promise.allSettled(urls.map(put))).flatMap(result => result.status === 'rejected' ? result.reason as Error : [])
         options.signal?.throwIfAborted()
         if (errors.length > 0) { throw urls.length === 1 ? errors[0] : collect(errors, urls.length) }
@@ -83,14 +81,17 @@ export function httpSender (init: HttpSenderInit): AnnounceSender {
   }
 }
 
+/** A fetch may not look at signals. */
 async function announce (fetch: typeof globalThis.fetch, url: string, request: RequestInit & { signal: AbortSignal }): Promise<void> {
+  const { signal } = request
   try {
-    const response = await fetch(url, request)
+    const response = await unlessAborted(fetch(url, request), signal)
     const good = response.status === 200 || response.status === 204
-    const answer = await readSome(response, request.signal).catch(() => '') // the status says it all
+    const answer = await unlessAborted(readSome(response, signal), signal).catch(() => '') // the status says it all
     if (!good) { throw statusError(response.status, url, answer) }
   } catch (cause) {
     if (cause instanceof HttpStatusError) { throw cause }
+    signal.throwIfAborted()
     throw new TransferFailedError(`announce to ${url} failed: ${reason(cause)}`, { cause })
   }
 }
