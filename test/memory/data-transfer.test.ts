@@ -20,7 +20,7 @@ async function untilOver ({ initiator, responder }: TransferPair): Promise<void>
   await until(() => channelsOf(responder).running.size === 0)
   await until(() => [...peersOf(responder.graphsync).values()].every(({ responses }) => responses.size === 0))
   equal((initiator as any).pulls.size, 0)
-  for (const { requests, held } of peersOf(initiator.graphsync).values()) { deepEqual([requests.size, held], [0, 0]) }
+  for (const { requests, begun } of peersOf(initiator.graphsync).values()) { deepEqual([requests.size, begun.size], [0, 0]) }
 }
 
 describe('data transfer: memory', () => {

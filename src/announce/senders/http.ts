@@ -84,13 +84,15 @@ export function httpSender (init: HttpSenderInit): AnnounceSender {
 /** A fetch may not look at signals. */
 async function announce (fetch: typeof globalThis.fetch, url: string, request: RequestInit & { signal: AbortSignal }): Promise<void> {
   const { signal } = request
+  const answering = (async () => fetch(url, request))()
   try {
-    const response = await unlessAborted(fetch(url, request), signal)
+    const response = await unlessAborted(answering, signal)
     const good = response.status === 200 || response.status === 204
     const answer = await unlessAborted(readSome(response, signal), signal).catch(() => '') // the status says it all
     if (!good) { throw statusError(response.status, url, answer) }
   } catch (cause) {
     if (cause instanceof HttpStatusError) { throw cause }
+    answering.then(async ({ body }) => body?.cancel()).catch(() => {}) // it may answer yet
     signal.throwIfAborted()
     throw new TransferFailedError(`announce to ${url} failed: ${reason(cause)}`, { cause })
   }
