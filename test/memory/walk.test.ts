@@ -1,5 +1,6 @@
 import { equal, ok } from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { setImmediate as turn } from 'node:timers/promises'
 import * as dagCbor from '@ipld/dag-cbor'
 import { CID } from 'multiformats/cid'
 import * as Digest from 'multiformats/hashes/digest'
@@ -31,18 +32,24 @@ function load (cid: CID): Uint8Array {
   return bytes
 }
 
-function heap (): number {
-  globalThis.gc?.()
-  return process.memoryUsage().heapUsed
+/** The least of some: what the compiler is at work with comes and goes. */
+async function heap (): Promise<number> {
+  let least = Infinity
+  for (let i = 0; i < 4; i++) {
+    await turn()
+    globalThis.gc?.()
+    least = Math.min(least, process.memoryUsage().heapUsed)
+  }
+  return least
 }
 
 async function growth (blocks: number, selector: SelectorNode): Promise<number> {
-  const before = heap()
+  const before = await heap()
   let most = 0
   let count = 0
   for await (const { bytes } of walk(cidNumber(blocks - 1), selector, load)) {
     ok(bytes.length > 0)
-    if (++count % (blocks / 4) === 0) { most = Math.max(most, heap() - before) }
+    if (++count % (blocks / 4) === 0) { most = Math.max(most, await heap() - before) }
   }
   equal(count, blocks)
   return most
@@ -66,7 +73,7 @@ describe('memory of a walk', () => {
     it(`is flat over a chain of ${blocks} blocks: ${name}`, async () => {
       await growth(1_000, selector) // what is compiled and cached at first
       const grown = await growth(blocks, selector)
-      ok(grown < 3 * MIB, `${(grown / MIB).toFixed(1)} MiB more`)
+      ok(grown < 4 * MIB, `${(grown / MIB).toFixed(1)} MiB more`)
     })
   }
 })
