@@ -106,7 +106,7 @@ describe('resuming over dtsync', () => {
   it('lets the event loop turn while it walks over what is stored here, so that it can be aborted', async () => {
     await using net = new TestNet()
     const dtsync = transports.find(({ name }) => name === 'dtsync') as Transport
-    const { info, cids, linkSystem: source } = await dtsync.publisher(net, { chain: 5_000 })
+    const { info, cids, linkSystem: source } = await dtsync.publisher(net, { chain: 20_000 })
     const { subscriber, linkSystem } = await dtsync.subscriber(net)
     for (const cid of cids) { await linkSystem.put(cid, await readBlock(source.blockstore, cid)) }
     const controller = new AbortController()
