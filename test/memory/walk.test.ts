@@ -73,7 +73,7 @@ describe('memory of a walk', () => {
     it(`is flat over a chain of ${blocks} blocks: ${name}`, async () => {
       await growth(1_000, selector) // what is compiled and cached at first
       const grown = await growth(blocks, selector)
-      ok(grown < 4 * MIB, `${(grown / MIB).toFixed(1)} MiB more`)
+      ok(grown < 3 * MIB, `${(grown / MIB).toFixed(1)} MiB more`)
     })
   }
 })
